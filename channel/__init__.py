@@ -1,0 +1,1 @@
+"""The channel: keeps every result and answers for them."""

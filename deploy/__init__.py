@@ -1,0 +1,1 @@
+"""Local stack, demo and production set-up."""

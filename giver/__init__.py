@@ -1,0 +1,1 @@
+"""The giver: runs containers on its host and answers for what became of them."""

@@ -1,0 +1,60 @@
+"""Configuration: one frozen object per service, validated when built.
+
+The environment is read here and nowhere else. Inside a checkout with a local stack,
+`.local/env` of the nearest folder upwards supplies what the environment does not name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message names the variable, the value and the remedy."""
+
+
+class ServiceSettings(BaseSettings):
+    """Base of each service's settings; subclasses set `env_prefix`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Build from `overrides`, then the environment, then the local stack's `.local/env`.
+
+        An override of `None` counts as not given, so that command-line options can be passed on.
+
+        Raises:
+            SettingsError: names each variable that is missing or wrong.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(_env_file=local_stack_env(), **given)
+        except ValidationError as error:
+            raise SettingsError(cls._explain(error)) from error
+
+    @classmethod
+    def _explain(cls, error: ValidationError) -> str:
+        prefix = cls.model_config.get("env_prefix", "")
+        lines = []
+        for problem in error.errors(include_url=False, include_context=False):
+            name = (prefix + "_".join(str(step) for step in problem["loc"])).upper()
+            if problem["type"] == "missing":
+                lines.append(f"{name} is not set: export it, or start a local stack with `make up`")
+            else:
+                lines.append(f"{name}={problem['input']!r} does not fit: {problem['msg']}")
+        return "\n".join(lines)
+
+
+def local_stack_env() -> Path | None:
+    """The `.local/env` of the nearest folder from here upwards, if there is one."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        candidate = folder / ".local" / "env"
+        if candidate.is_file():
+            return candidate
+    return None

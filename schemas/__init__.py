@@ -1,0 +1,1 @@
+"""The wire contract: every message, every name. Imports nothing else of this project."""

@@ -1,0 +1,82 @@
+"""What every message on the wire has in common.
+
+Bodies are JSON, one model each, strict and frozen. Unknown fields are ignored, so that
+services of neighbouring versions can work side by side; wrong ones are refused with an
+error that names the field.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+SCHEMA_VERSION = 1
+"""Raised when a reader of the previous version could misread a message, never for added fields."""
+
+
+class MalformedMessage(ValueError):
+    """The body is too large, is not JSON, or does not fit its model.
+
+    The message names the model, each offending field and what was expected of it.
+    """
+
+
+class Part(BaseModel):
+    """A frozen piece of a message."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class Message(Part):
+    """The body of one broker message."""
+
+    MAX_BYTES: ClassVar[int] = 1 << 20
+    """Largest accepted body in bytes; checked before parsing."""
+
+    schema_version: int = SCHEMA_VERSION
+
+    def encode(self) -> bytes:
+        """The body as UTF-8 JSON.
+
+        Raises:
+            MalformedMessage: the body would be larger than its reader accepts.
+        """
+        body = self.model_dump_json().encode()
+        self._check_size(len(body))
+        return body
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Parse a body.
+
+        Raises:
+            MalformedMessage: names every field that is missing or wrong.
+        """
+        cls._check_size(len(body))
+        try:
+            message = cls.model_validate_json(body)
+        except ValidationError as error:
+            raise MalformedMessage(f"{cls.__name__}: {describe(error)}") from error
+        if message.schema_version > SCHEMA_VERSION:
+            raise MalformedMessage(
+                f"{cls.__name__}: schema_version {message.schema_version} is newer than "
+                f"{SCHEMA_VERSION}, the newest this reader knows; upgrade this service"
+            )
+        return message
+
+    @classmethod
+    def _check_size(cls, size: int) -> None:
+        if size > cls.MAX_BYTES:
+            raise MalformedMessage(f"{cls.__name__}: {size} bytes, at most {cls.MAX_BYTES} allowed")
+
+
+def describe(error: ValidationError) -> str:
+    """One line for a person: each offending field, its value and what was expected."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(step) for step in problem["loc"]) or "body"
+        value = repr(problem["input"])
+        shown = value if len(value) <= 80 else value[:77] + "..."
+        lines.append(f"{field}: {problem['msg']} (got {shown})")
+    return "; ".join(lines)

@@ -1,0 +1,81 @@
+"""What a giver says of itself, every interval and at once when something changed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from schemas.base import Message, Part
+from schemas.identifiers import AssignmentId, GiverId
+from schemas.job import MIB
+from schemas.states import AssignmentState, GiverState
+
+
+class Platform(Part):
+    """As Docker names them, e.g. os `linux`, architecture `amd64`."""
+
+    os: str
+    architecture: str
+
+
+class Capacity(Part):
+    """What containers can have on a host, altogether."""
+
+    cpus: float = Field(ge=0)
+    memory_bytes: int = Field(ge=0)
+    disk_bytes: int = Field(ge=0)
+    containers: int = Field(ge=0)
+    """Containers at a time."""
+
+
+class Held(Part):
+    """An assignment that the giver has, and how far it is.
+
+    `reported` means: the result is made and on its way, or already with the broker.
+    """
+
+    assignment_id: AssignmentId
+    state: AssignmentState
+
+
+class Refusal(Part):
+    """An assignment that the giver would not take.
+
+    Repeated in a few heartbeats, as each of them may be lost.
+    """
+
+    assignment_id: AssignmentId
+    reason: str = Field(max_length=500)
+
+
+class Heartbeat(Message):
+    """On `heartbeats`. Only its arrival counts for liveness: no clock of the giver's is trusted."""
+
+    MAX_BYTES: ClassVar[int] = 4 * MIB
+
+    giver_id: GiverId
+    boot_id: str = Field(min_length=1, max_length=64)
+    """New at every start of the giver's process."""
+    session: str = Field(min_length=1, max_length=64)
+    """New at every connection to the broker; part of the giver's queue names."""
+    sequence: int = Field(ge=0)
+    """Counts the heartbeats of this boot."""
+    interval_s: float = Field(gt=0, le=3600)
+    """Seconds until the next one at the latest."""
+    state: GiverState
+    state_reason: str = Field(default="", max_length=500)
+    """For a person: why it is not ready."""
+    version: str
+    owner: str = Field(default="", max_length=200)
+    labels: dict[str, str] = Field(default_factory=dict)
+    platform: Platform
+    capacity: Capacity
+    free: Capacity
+    backlog: int = Field(ge=0, le=100_000)
+    """Assignments that it is willing to hold waiting beyond those it runs."""
+    images: tuple[str, ...] = ()
+    """Image references present on the host."""
+    inventory: tuple[Held, ...] = ()
+    """All it has that is not confirmed as reported."""
+    refusals: tuple[Refusal, ...] = ()

@@ -1,0 +1,102 @@
+"""What came back of an assignment, and what the channel says once it is kept."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Message, Part
+from schemas.heartbeat import Platform
+from schemas.identifiers import AssignmentId, GiverId, JobId, ResultId, TaskId
+from schemas.job import MIB
+from schemas.states import Outcome
+
+
+class Stream(Part):
+    """Of stdout or stderr: what the excerpt beside it leaves out."""
+
+    bytes: int = Field(default=0, ge=0)
+    """Length of the whole stream."""
+    truncated: bool = False
+    """The middle is missing: the excerpt holds the head, `tail` the end."""
+    tail: str = ""
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+    """Of the excerpt and the tail; base64 where the bytes are not UTF-8."""
+    sha256: str | None = None
+    """Over the whole stream, hexadecimal."""
+
+
+class OutputFile(Part):
+    """A file that the container left in /out."""
+
+    path: str
+    """Relative to /out."""
+    size_bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Usage(Part):
+    """What the run took. `None` where it could not be measured."""
+
+    wall_s: float | None = Field(default=None, ge=0)
+    cpu_s: float | None = Field(default=None, ge=0)
+    peak_memory_bytes: int | None = Field(default=None, ge=0)
+    pull_s: float | None = Field(default=None, ge=0)
+
+
+class Result(Message):
+    """On `results` under `<giver>.<task>`: what one giver says of one assignment."""
+
+    MAX_BYTES: ClassVar[int] = 2 * MIB
+
+    result_id: ResultId
+    assignment_id: AssignmentId
+    task_id: TaskId
+    job_id: JobId
+    giver_id: GiverId
+    sent_at: AwareDatetime
+    """By the giver's clock."""
+    outcome: Outcome
+    exit_code: int | None = None
+    reason: str = Field(default="", max_length=2000)
+    """For a person: why it did not succeed."""
+    stdout: str = ""
+    """The whole stream, or its head where it was truncated."""
+    stderr: str = ""
+    stdout_stream: Stream = Stream()
+    stderr_stream: Stream = Stream()
+    files: tuple[OutputFile, ...] = ()
+    digest: str | None = None
+    """Hexadecimal SHA-256 over what is comparable between givers. `None`: says nothing about the
+    task (the giver or its Docker failed), so it is no vote."""
+    usage: Usage = Usage()
+    image_digest: str | None = None
+    platform: Platform | None = None
+
+
+class StoredResult(Part):
+    """The part of a stored result that the seeker decides by."""
+
+    result_id: ResultId
+    assignment_id: AssignmentId
+    task_id: TaskId
+    job_id: JobId
+    giver_id: GiverId
+    outcome: Outcome
+    exit_code: int | None
+    reason: str
+    digest: str | None
+    stored_at: AwareDatetime
+    """By the channel's clock."""
+
+
+class StoredBatch(Message):
+    """On `stored`: these results are in the channel's database, a majority of its members agreeing.
+
+    A result may be named again; the one stored first is the one that stays.
+    """
+
+    MAX_BYTES: ClassVar[int] = 16 * MIB
+
+    results: tuple[StoredResult, ...] = Field(min_length=1)

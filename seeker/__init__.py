@@ -1,0 +1,1 @@
+"""The seeker: decides who runs what, and which result to believe."""
