@@ -1,0 +1,1 @@
+"""`make demo`: one picture, computed in containers by three givers of which one lies."""
