@@ -128,6 +128,28 @@ class Consumer(Tenant, Generic[T]):
         for tag in sorted(tag for tag in tags if tag > lowest):
             amqp_channel.raw.basic_ack(tag)
 
+    def reject(self, delivery: Delivery[Any], reason: str) -> None:
+        """Treat a message that was decoded, but cannot be used, as a malformed one."""
+        log.warning(
+            "malformed_message",
+            queue=self._queue_name,
+            message_id=delivery.message_id,
+            user_id=delivery.user_id,
+            size_bytes=len(delivery.body),
+            error=reason,
+            quarantined=self._dead_letters is not None,
+        )
+        if self._dead_letters is None:
+            self.ack([delivery])
+            return
+        if self._amqp_channel is None or delivery.epoch != self._epoch:
+            return  # It comes again.
+        task = asyncio.create_task(
+            self._quarantine(self._dead_letters, delivery, reason), name=f"quarantine {self.name}"
+        )
+        self._quarantining.add(task)
+        task.add_done_callback(self._quarantining.discard)
+
     def fail(self, error: BrokerError) -> None:
         self._failed = error
         self._arrived.set()
@@ -204,37 +226,23 @@ class Consumer(Tenant, Generic[T]):
         self._arrived.set()
 
     def _reject(self, method: Any, properties: BasicProperties, body: bytes, reason: str) -> None:
-        delivery = Delivery(
-            None,
-            body,
-            method.redelivered,
-            method.exchange,
-            method.routing_key,
-            properties.user_id,
-            properties.message_id,
-            self._epoch,
-            method.delivery_tag,
+        self.reject(
+            Delivery(
+                None,
+                body,
+                method.redelivered,
+                method.exchange,
+                method.routing_key,
+                properties.user_id,
+                properties.message_id,
+                self._epoch,
+                method.delivery_tag,
+            ),
+            reason,
         )
-        log.warning(
-            "malformed_message",
-            queue=self._queue_name,
-            message_id=delivery.message_id,
-            user_id=delivery.user_id,
-            size_bytes=len(body),
-            error=reason,
-            quarantined=self._dead_letters is not None,
-        )
-        if self._dead_letters is None:
-            self.ack([delivery])  # type: ignore[list-item]
-            return
-        task = asyncio.create_task(
-            self._quarantine(self._dead_letters, delivery, reason), name=f"quarantine {self.name}"
-        )
-        self._quarantining.add(task)
-        task.add_done_callback(self._quarantining.discard)
 
     async def _quarantine(
-        self, dead_letters: Publisher, delivery: Delivery[None], reason: str
+        self, dead_letters: Publisher, delivery: Delivery[Any], reason: str
     ) -> None:
         """Keep a malformed message for the operator, and acknowledge it only then."""
         async for attempt in AsyncRetrying(
@@ -259,4 +267,4 @@ class Consumer(Tenant, Generic[T]):
                         "x-routing-key": delivery.routing_key,
                     },
                 )
-        self.ack([delivery])  # type: ignore[list-item]
+        self.ack([delivery])
