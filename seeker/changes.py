@@ -1,0 +1,40 @@
+"""What a turn of the scheduler decided: first to be written down, then to be acted upon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.result import StoredResult
+from seeker.model import Assignment, Giver, Job, Task
+
+
+@dataclass(slots=True)
+class Changes:
+    new_jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    givers: dict[str, Giver] = field(default_factory=dict)
+    purged: dict[str, Giver] = field(default_factory=dict)
+    late_results: list[StoredResult] = field(default_factory=list)
+    """For tasks that are no longer in memory; recorded, without effect."""
+
+    dispatches: dict[str, list[Assignment]] = field(default_factory=dict)
+    """To send, by giver."""
+    cancels: dict[str, list[str]] = field(default_factory=dict)
+    """Assignment ids to send, by giver."""
+
+    def touch(self, task: Task) -> None:
+        """The task and the counts of its job changed."""
+        self.tasks[task.id] = task
+        self.jobs[task.job.id] = task.job
+
+    @property
+    def to_write(self) -> bool:
+        return bool(
+            self.new_jobs
+            or self.jobs
+            or self.tasks
+            or self.givers
+            or self.purged
+            or self.late_results
+        )

@@ -1,0 +1,148 @@
+"""What the command line does: submit through the broker, read the seeker's database, and ask the
+channel for results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from broker import BrokerUnreachable, Link, PublishError
+from runtime.command_line import Unreachable, UserError
+from schemas import identifiers, topology
+from schemas.base import MalformedMessage, Message
+from schemas.job import CancelCommand, JobSpec, Submission
+from seeker.documents import Document
+from seeker.settings import SeekerSettings
+from seeker.store import Store, StoreError, StoreUnreachable
+
+CONNECT_S = 5.0
+CONFIRM_S = 15.0
+KNOWN_WITHIN_S = 5.0
+"""A job just submitted takes a moment until the seeker has written it down."""
+
+
+class Client:
+    def __init__(self, settings: SeekerSettings) -> None:
+        self._settings = settings
+
+    # -- Through the broker -----------------------------------------------------------------------
+
+    async def submit(self, spec: JobSpec) -> Submission:
+        """Returns once the broker has confirmed: from then on the job cannot get lost.
+
+        Raises:
+            UserError: it is too large for one message.
+            Unreachable: the broker does not take it.
+        """
+        submission = Submission(
+            job_id=identifiers.new_job_id(), submitted_at=datetime.now(UTC), spec=spec
+        )
+        await self._send(topology.SUBMISSIONS.name, submission, submission.job_id)
+        return submission
+
+    async def cancel(self, target: str) -> None:
+        """Ask the seeker to cancel a job or a task."""
+        command = CancelCommand(target=target, issued_at=datetime.now(UTC))
+        await self._send(topology.COMMANDS.name, command, f"cancel-{target}")
+
+    async def _send(self, queue: str, message: Message, message_id: str) -> None:
+        try:
+            body = message.encode()
+        except MalformedMessage as error:
+            raise UserError(f"{error}: split the job, or put bulk data into the image") from error
+        link = Link(self._settings.broker_url, name="seeker-cli", topology=topology.DURABLE)
+        publisher = link.publisher(window=1, deadline_s=CONFIRM_S)
+        try:
+            await link.start(timeout_s=CONNECT_S)
+            await publisher.publish(
+                exchange=topology.DEFAULT_EXCHANGE,
+                routing_key=queue,
+                body=body,
+                message_id=message_id,
+            )
+        except BrokerUnreachable as error:
+            raise Unreachable(str(error)) from error
+        except PublishError as error:
+            raise Unreachable(f"the broker did not accept the message: {error}") from error
+        finally:
+            await link.stop()
+
+    # -- From the seeker's database ---------------------------------------------------------------
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """
+        Raises:
+            Unreachable: the database does not answer.
+            UserError: it refuses, or its URL is wrong.
+        """
+        try:
+            store = Store(self._settings.mongodb_url, self._settings.database, timeout_s=3.0)
+            try:
+                yield store
+            finally:
+                await store.close()
+        except StoreUnreachable as error:
+            raise Unreachable(str(error)) from error
+        except StoreError as error:
+            raise UserError(str(error)) from error
+
+    async def job(self, store: Store, job_id: str) -> Document:
+        """
+        Raises:
+            UserError: the seeker does not know it.
+        """
+        return await self._known("job", job_id, lambda: store.job(job_id))
+
+    async def task(self, store: Store, task_id: str) -> Document:
+        """
+        Raises:
+            UserError: the seeker does not know it.
+        """
+        return await self._known("task", task_id, lambda: store.task(task_id))
+
+    async def _known(
+        self, kind: str, identifier: str, look: Callable[[], Awaitable[Document | None]]
+    ) -> Document:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + KNOWN_WITHIN_S
+        while True:
+            document = await look()
+            if document is not None:
+                return document
+            if loop.time() > until:
+                raise UserError(
+                    f"{kind} {identifier} is not known to the seeker: the id is wrong, or no "
+                    "`seeker run` has read the submission yet"
+                )
+            await asyncio.sleep(0.1)
+
+    # -- From the channel -------------------------------------------------------------------------
+
+    async def result(self, result_id: str) -> dict[str, Any]:
+        """
+        Raises:
+            Unreachable: the channel does not answer.
+        """
+        url = f"{self._settings.channel_url.rstrip('/')}/v1/results/{result_id}"
+        try:
+            async with httpx.AsyncClient(timeout=10.0) as http:
+                response = await http.get(url)
+                response.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise Unreachable(
+                f"the channel answered {error.response.status_code} to {url}: "
+                f"{error.response.text[:200]}"
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(
+                f"the channel at {self._settings.channel_url} does not answer ({error}): "
+                "see that `channel serve` runs, or mend SEEKER_CHANNEL_URL"
+            ) from error
+        document: dict[str, Any] = response.json()
+        return document

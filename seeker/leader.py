@@ -1,0 +1,301 @@
+"""One term of leadership: from the lease to its loss.
+
+A turn takes all that has come in since the last one, decides, writes down, then acts: publishes
+what follows and acknowledges what was read. Nothing is sent, and nothing acknowledged, that is not
+in the database; what was written and not sent is sent again when its giver is heard next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+
+from broker import Consumer, Link, PublishError, Unroutable
+from runtime.lifecycle import TaskGuard
+from schemas import topology
+from schemas.assignment import CancelAssignments, Dispatch
+from schemas.heartbeat import Heartbeat
+from schemas.identifiers import new_session
+from schemas.job import CancelCommand, Submission
+from schemas.result import StoredBatch
+from schemas.topology import DEFAULT_EXCHANGE
+from seeker import rendering
+from seeker.changes import Changes
+from seeker.fleet import Fleet
+from seeker.model import Now
+from seeker.scheduler import Scheduler
+from seeker.settings import SeekerSettings
+from seeker.store import Store, StoreUnreachable
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.25
+ROUND_TRIP_EVERY_S = 1.0
+"""The broker is asked for a sign of life this often..."""
+ROUND_TRIP_LATE_S = 2.5
+"""...and when the last is older than this, the seeker blames itself and not the givers."""
+
+DISPATCH_AT_MOST = 100
+"""Assignments in one message."""
+ARRIVALS_WAITING = 8
+"""Batches that may wait for the next turn; beyond, reading stops and the broker keeps the rest."""
+
+
+class LeaseLost(RuntimeError):
+    """Another seeker may lead from now on: this one must not write any more."""
+
+
+T = TypeVar("T")
+
+Event = Callable[[Scheduler, Now], None]
+
+
+class Arrival(NamedTuple):
+    """What came in at once, and what to do when its effects are written down and sent."""
+
+    events: list[Event]
+    done: Callable[[], None] = lambda: None
+
+
+class Inbox:
+    """What waits for the next turn. What the leader tells itself never has to wait for room."""
+
+    def __init__(self, room: int) -> None:
+        self._arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._room = asyncio.Semaphore(room)
+
+    async def put(self, arrival: Arrival) -> None:
+        await self._room.acquire()
+        done = arrival.done
+
+        def free() -> None:
+            self._room.release()
+            done()
+
+        self._arrivals.put_nowait(Arrival(arrival.events, free))
+
+    def put_nowait(self, arrival: Arrival) -> None:
+        self._arrivals.put_nowait(arrival)
+
+    async def take(self, *, wait: bool) -> list[Arrival]:
+        """All that is there; with `wait` at least one."""
+        taken = [await self._arrivals.get()] if wait else []
+        while not self._arrivals.empty():
+            taken.append(self._arrivals.get_nowait())
+        return taken
+
+
+class Leader:
+    """Leads until cancelled, or until `lease_valid` says no."""
+
+    def __init__(
+        self,
+        settings: SeekerSettings,
+        store: Store,
+        lease_valid: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._lease_valid = lease_valid
+        self._inbox = Inbox(ARRIVALS_WAITING)
+        self._last_round_trip = float("-inf")
+        self._link = link = Link(settings.broker_url, name="seeker", topology=topology.DURABLE)
+        self._publisher = link.publisher(window=5000, deadline_s=30.0)
+        self._probe = link.publisher(window=1, deadline_s=3600.0)
+        self._submissions = link.consumer(
+            queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=20
+        )
+        self._commands = link.consumer(
+            queue=lambda _: topology.COMMANDS, decode=CancelCommand.decode, prefetch=100
+        )
+        self._stored = link.consumer(
+            queue=lambda _: topology.SEEKER_STORED, decode=StoredBatch.decode, prefetch=200
+        )
+        reader = new_session()
+        self._heartbeats = link.consumer(
+            queue=lambda session: topology.heartbeat_queue(f"seeker-{reader}", session),
+            decode=Heartbeat.decode,
+            auto_ack=True,
+        )
+
+    async def lead(self) -> None:
+        """
+        Raises:
+            LeaseLost: somebody else may lead now.
+            StoreError: the database refused.
+        """
+        now = _now()
+        jobs, givers, former = await self._patiently(lambda: self._store.load(now.monotonic))
+        fleet = Fleet(self._settings.strikes)
+        fleet.givers = {giver.id: giver for giver in givers}
+        fleet.former = former
+        scheduler = Scheduler(fleet, jobs, now, dispute_grace_s=self._settings.dispute_grace_s)
+        log.info("leading", jobs=len(jobs), givers=len(givers))
+        guard = TaskGuard()
+        await self._link.start()
+        try:
+            guard.spawn(self._take_submissions(), "submissions")
+            guard.spawn(
+                self._take(self._commands, lambda m: lambda s, now: s.cancelled(m.target, now)),
+                "commands",
+            )
+            guard.spawn(
+                self._take(self._stored, lambda m: lambda s, now: s.stored(m.results, now)),
+                "stored",
+            )
+            guard.spawn(
+                self._take(self._heartbeats, lambda m: lambda s, now: s.heard(m, now)),
+                "heartbeats",
+            )
+            guard.spawn(self._ask_broker(), "round trips")
+            guard.spawn(self._tick(), "ticks")
+            guard.spawn(self._take_turns(scheduler, fleet), "turns")
+            await guard.failed
+        finally:
+            await guard.cancel()
+            await self._link.stop()
+
+    # -- Intake ---------------------------------------------------------------------------------
+
+    async def _take(self, consumer: Consumer[T], event: Callable[[T], Event]) -> None:
+        while True:
+            batch = await consumer.take()
+            events = [event(delivery.message) for delivery in batch]
+            await self._inbox.put(Arrival(events, functools.partial(consumer.ack, batch)))
+
+    async def _take_submissions(self) -> None:
+        def event(submission: Submission) -> Event:
+            return lambda scheduler, _: scheduler.submitted(submission)
+
+        consumer = self._submissions
+        while True:
+            batch = await consumer.take()
+            ids = {delivery.message.job_id for delivery in batch}
+            # A job that is in the database may be finished, and then the scheduler forgot it.
+            known: set[str] = await self._patiently(functools.partial(self._store.known_jobs, ids))
+            events = [event(d.message) for d in batch if d.message.job_id not in known]
+            await self._inbox.put(Arrival(events, functools.partial(consumer.ack, batch)))
+
+    async def _ask_broker(self) -> None:
+        """A confirmed message to nobody proves that the way to the broker and back is open."""
+        while True:
+            await self._probe.publish(
+                exchange=DEFAULT_EXCHANGE,
+                routing_key="nobody",
+                body=b"",
+                message_id="probe",
+                mandatory=False,
+                persistent=False,
+            )
+            self._last_round_trip = time.monotonic()
+            await asyncio.sleep(ROUND_TRIP_EVERY_S)
+
+    async def _tick(self) -> None:
+        away = True
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK_S)
+            after = time.monotonic()
+            # A gap between ticks means that this process itself stood still.
+            paused = after - before > ROUND_TRIP_LATE_S
+            if paused or after - self._last_round_trip > ROUND_TRIP_LATE_S:
+                away = True
+                continue
+            event: Event = Scheduler.was_away if away else Scheduler.ticked
+            away = False
+            await self._inbox.put(Arrival([event]))
+
+    # -- Turns ----------------------------------------------------------------------------------
+
+    async def _take_turns(self, scheduler: Scheduler, fleet: Fleet) -> None:
+        more = False
+        while True:
+            arrivals = await self._inbox.take(wait=not more)
+            now = _now()
+            for arrival in arrivals:
+                for event in arrival.events:
+                    event(scheduler, now)
+            more = scheduler.place(now)
+            changes = scheduler.take_changes()
+            if changes.to_write:
+                await self._patiently(functools.partial(self._store.commit, changes, now))
+            await self._act(changes, fleet)
+            for arrival in arrivals:
+                arrival.done()
+
+    async def _patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Try again while the database is away, for as long as the lease holds."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnreachable),
+            wait=wait_exponential_jitter(initial=0.1, max=2.0),
+            before_sleep=lambda state: log.warning("database_away", attempt=state.attempt_number),
+        ):
+            with attempt:
+                if not self._lease_valid():
+                    raise LeaseLost("the lease ran out while the database was away")
+                return await operation()
+        raise AssertionError("unreachable: tenacity tries for ever")
+
+    async def _act(self, changes: Changes, fleet: Fleet) -> None:
+        """Send what follows from changes that are written down."""
+        for giver_id, ids in changes.cancels.items():
+            giver = fleet.givers.get(giver_id)
+            if giver is not None and giver.session is not None:
+                cancel = CancelAssignments(assignment_ids=tuple(dict.fromkeys(ids)))
+                queue = topology.control_queue(giver_id, giver.session)
+                await self._send(queue.name, cancel.encode(), f"cancel-{ids[0]}", None)
+        for giver_id, assignments in changes.dispatches.items():
+            giver = fleet.givers.get(giver_id)
+            if giver is None or giver.session is None:
+                continue
+            queue = topology.tasks_queue(giver_id, giver.session)
+            wanted = [assignment for assignment in assignments if assignment.live]
+            for part in _slices(wanted, DISPATCH_AT_MOST):
+                dispatch = Dispatch.model_construct(
+                    giver_id=giver_id, assignments=tuple(map(rendering.message_of, part))
+                )
+                ids = [assignment.id for assignment in part]
+                await self._send(queue.name, dispatch.encode(), ids[0], _returned(ids, giver_id))
+
+    async def _send(
+        self, queue: str, body: bytes, message_id: str, when_returned: Event | None
+    ) -> None:
+        try:
+            confirmed = await self._publisher.send(
+                exchange=DEFAULT_EXCHANGE, routing_key=queue, body=body, message_id=message_id
+            )
+        except PublishError as error:
+            # Written down and not sent: it goes out again when the giver's heartbeat lacks it.
+            log.warning("not_sent", queue=queue, error=str(error))
+            return
+        confirmed.add_done_callback(functools.partial(self._sent, queue, when_returned))
+
+    def _sent(
+        self, queue: str, when_returned: Event | None, confirmed: asyncio.Future[None]
+    ) -> None:
+        error = None if confirmed.cancelled() else confirmed.exception()
+        if error is None:
+            return
+        log.warning("not_delivered", queue=queue, error=str(error))
+        if isinstance(error, Unroutable) and when_returned is not None:
+            self._inbox.put_nowait(Arrival([when_returned]))
+
+
+def _returned(ids: list[str], giver_id: str) -> Event:
+    return lambda scheduler, now: scheduler.returned(ids, giver_id, now)
+
+
+def _slices(items: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), length):
+        yield items[start : start + length]
+
+
+def _now() -> Now:
+    return Now(time.monotonic(), datetime.now(UTC))
