@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 from pika.spec import BasicProperties
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from broker.connection import AmqpChannel
 from broker.declaration import declare
@@ -30,7 +30,7 @@ UNACKNOWLEDGED_MAX = 20_000
 ERROR_HEADER_MAX = 2_000
 """Characters of the reason in the header of a quarantined message."""
 
-QUARANTINE_WAIT = wait_exponential_jitter(initial=1, max=60, jitter=1)
+QUARANTINE_WAIT = wait_random_exponential(multiplier=1, max=60)
 """Ends with the amqp channel: the message then comes again."""
 
 

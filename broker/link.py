@@ -10,7 +10,7 @@ from typing import TypeVar
 import pika
 import structlog
 from pika.exceptions import AMQPError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from broker.connection import Connection
 from broker.consumer import Consumer
@@ -36,8 +36,8 @@ BLOCKED_TIMEOUT_S = 300
 """A broker short of memory or disk for this long is tried anew: it may be one of a cluster."""
 
 CONNECT_RETRIABLE = (BrokerUnreachable, ChannelLost)
-CONNECT_WAIT = wait_exponential_jitter(initial=0.2, max=10, jitter=1)
-"""Without end: a service without its broker has nothing better to do. The jitter keeps a fleet
+CONNECT_WAIT = wait_random_exponential(multiplier=0.2, max=10)
+"""Without end: a service without its broker has nothing better to do. Random, which keeps a fleet
 from coming back all at once."""
 
 

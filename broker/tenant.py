@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from broker.connection import AmqpChannel, Connection
 from broker.errors import BrokerError, ChannelLost, DeclarationRefused
@@ -18,7 +18,7 @@ REOPEN_PAUSE_S = 0.02
 """Before the first attempt, so that a channel that dies at once does not make a hot loop."""
 
 REOPEN_RETRIABLE = (ChannelLost, DeclarationRefused)
-REOPEN_WAIT = wait_exponential_jitter(initial=0.1, max=10, jitter=0.5)
+REOPEN_WAIT = wait_random_exponential(multiplier=0.1, max=10)
 """Ends with the connection: the next one opens its channels itself."""
 
 
