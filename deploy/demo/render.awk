@@ -1,6 +1,7 @@
 # One tile of the picture: four characters a pixel on stdout, one line a row.
 #
-# Told by -v: column and row of the tile. Told by the environment: the scene (deploy/demo/picture.py).
+# Told by -v: column and row of the tile. Told by the environment: the scene, see
+# deploy/demo/picture.py.
 # Only + - * / on IEEE doubles, one operation at a time and in the order of
 # deploy/demo/reference.py: each is rounded the same everywhere, so that honest machines agree in
 # every byte. Root and logarithm are made of these too: the libraries' own differ in the last bit,
