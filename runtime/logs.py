@@ -18,6 +18,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 def configure_logging(level: LogLevel = "info", fmt: LogFormat | None = None) -> None:
     """Send all logs of the process to stderr; text on a terminal, JSON elsewhere unless told."""
+    logging.disable(logging.NOTSET)
     chosen = fmt or ("text" if sys.stderr.isatty() else "json")
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer()
@@ -49,3 +50,9 @@ def configure_logging(level: LogLevel = "info", fmt: LogFormat | None = None) ->
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     for chatty in ("httpx", "httpcore", "urllib3", "docker", "uvicorn.access", "pymongo"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def silence_logging() -> None:
+    """For commands that answer a person: errors are told by exceptions, and nothing is logged."""
+    configure_logging()
+    logging.disable(logging.CRITICAL)

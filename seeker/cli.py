@@ -21,7 +21,7 @@ from runtime.command_line import (
     json_option,
     print_json,
 )
-from runtime.logs import configure_logging
+from runtime.logs import configure_logging, silence_logging
 from schemas import identifiers
 from schemas.job import JobSpec
 from schemas.states import TaskState
@@ -41,6 +41,7 @@ def main() -> None:
 
     Settings come from SEEKER_* variables, or from .local/env of a local stack.
     """
+    silence_logging()
 
 
 def client() -> Client:

@@ -261,14 +261,15 @@ class Store:
         index = identifiers.index_of(task_id)
         if not spec.first_index <= index < spec.first_index + spec.count:
             return None
-        state = TaskState.CANCELLED if job["cancel_requested"] else TaskState.PENDING
+        cancelled = job["cancel_requested"]
+        state = TaskState.CANCELLED if cancelled else TaskState.PENDING
         return {
             "_id": task_id,
             "job_id": job["_id"],
             "index": index,
             "state": state.value,
             "chosen": None,
-            "reason": job["waiting_reason"],
+            "reason": "cancelled" if cancelled else job["waiting_reason"],
             "disputed": False,
             "assignments": [],
             "votes": [],
@@ -306,4 +307,4 @@ class _translated:  # noqa: N801  (reads as a verb: `async with _translated(url)
 
 
 def _brief(error: PyMongoError) -> str:
-    return str(error).split(", Timeout:")[0][:300]
+    return str(error).split(", Timeout:")[0].split(" (configured")[0][:300]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -79,7 +79,7 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
     if not jobs:
         Console().print("No job yet. `seeker enqueue IMAGE -- COMMAND…` makes one.")
         return
-    table = Table("JOB", "NAME", "STATE", "DONE", "FAILED", "SUBMITTED", box=None)
+    table = _table("JOB", "NAME", "STATE", "DONE", "FAILED", "AGE")
     for item in jobs:
         counts = item["tasks"]
         table.add_row(
@@ -88,7 +88,7 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
             coloured(item["state"]),
             f"{finished(counts)}/{sum(counts.values())}",
             str(counts["failed"]),
-            item["submitted_at"][:19],
+            age(item["submitted_at"]),
         )
     Console().print(table)
 
@@ -114,7 +114,7 @@ def print_task(item: dict[str, Any]) -> None:
     if not item["assignments"]:
         return
     digests = {vote["giver_id"]: vote["digest"][:12] for vote in item["votes"]}
-    table = Table("ASSIGNMENT", "GIVER", "STATE", "OUTCOME", "VOTE", "REASON", box=None)
+    table = _table("ASSIGNMENT", "GIVER", "STATE", "OUTCOME", "VOTE", "REASON")
     for assignment in item["assignments"]:
         table.add_row(
             assignment["assignment_id"],
@@ -131,7 +131,7 @@ def print_givers(givers: list[dict[str, Any]]) -> None:
     if not givers:
         Console().print("No giver is a member. `giver run` on a host makes it one.")
         return
-    table = Table("GIVER", "STATE", "STRIKES", "CPUS", "MEMORY", "REPUTATION", "HEARD", box=None)
+    table = _table("GIVER", "STATE", "STRIKES", "CPUS", "MEMORY", "REPUTATION", "HEARD")
     for item in givers:
         free, capacity = item["free"], item["capacity"]
         memory = f"{free['memory_bytes'] / 2**30:.1f}/{capacity['memory_bytes'] / 2**30:.1f} GiB"
@@ -142,9 +142,27 @@ def print_givers(givers: list[dict[str, Any]]) -> None:
             f"{free['cpus']:g}/{capacity['cpus']:g}",
             memory,
             f"{item['reputation']:.2f} ({item['agreed']}+ {item['disagreed']}-)",
-            item["heard_at"][:19],
+            f"{age(item['heard_at'])} ago",
         )
     Console().print(table)
+
+
+def _table(first: str, *others: str) -> Table:
+    """Its first column holds an id, which is never cut: people copy it."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, no_wrap=True, min_width=26)
+    for title in others:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def age(time: str) -> str:
+    """How long ago, in the unit that suits: `42s`, `7m`, `3h`, `5d`."""
+    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def coloured(state: str) -> str:
