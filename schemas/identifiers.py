@@ -31,6 +31,7 @@ ResultId = Annotated[str, StringConstraints(min_length=1, max_length=160)]
 
 _JOB = re.compile(rf"{_ULID}\Z")
 _TASK = re.compile(rf"{_ULID}-\d{{1,9}}\Z")
+_GIVER = re.compile(GIVER_PATTERN)
 
 
 def new_job_id() -> str:
@@ -49,6 +50,10 @@ def is_job_id(text: str) -> bool:
 
 def is_task_id(text: str) -> bool:
     return _TASK.match(text) is not None
+
+
+def is_giver_id(text: str) -> bool:
+    return _GIVER.fullmatch(text) is not None
 
 
 def task_id(job_id: str, index: int) -> str:

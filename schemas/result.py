@@ -67,7 +67,7 @@ class Result(Message):
     stdout_stream: Stream = Stream()
     stderr_stream: Stream = Stream()
     files: tuple[OutputFile, ...] = ()
-    digest: str | None = None
+    digest: str | None = Field(default=None, max_length=128)
     """Hexadecimal SHA-256 over what is comparable between givers. `None`: says nothing about the
     task (the giver or its Docker failed), so it is no vote."""
     usage: Usage = Usage()
