@@ -8,33 +8,40 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 _COLOURS = {"succeeded": "green", "cancelled": "yellow", "ready": "green", "draining": "yellow"}
 _DIGEST_SHOWN = 12
 _LINE_SHOWN = 60
+_LINE_SHOWN_LEAST = 12
 
 _STREAMS = ("stdout", "stderr")
 
 
 def print_results(results: list[dict[str, Any]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("RESULT", "OUTCOME", "EXIT", "GIVER", "STORED", "DIGEST"):
-        table.add_column(heading, no_wrap=True, overflow="fold")
-    table.add_column("STDOUT", no_wrap=True, overflow="ellipsis")
-    for result in results:
-        table.add_row(
-            escape(result["result_id"]),
+    """Ids are shown whole, to be copied; the first line of stdout takes the room that is left."""
+    headings = ("RESULT", "OUTCOME", "EXIT", "GIVER", "STORED", "DIGEST")
+    rows = [
+        (
+            Text(result["result_id"]),
             _state(result["outcome"]),
-            _exit_code(result),
-            escape(result["giver_id"]),
-            _moment(result["stored_at"]),
-            (result["digest"] or "-")[:_DIGEST_SHOWN],
-            _first_line(result),
+            Text("-" if result["exit_code"] is None else str(result["exit_code"])),
+            Text(result["giver_id"]),
+            Text(_moment(result["stored_at"])),
+            Text((result["digest"] or "-")[:_DIGEST_SHOWN]),
         )
-    _console().print(table)
+        for result in results
+    ]
+    taken = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    console = _console()
+    room = console.width - taken if console.is_terminal else _LINE_SHOWN
+    room = max(room, _LINE_SHOWN_LEAST)
+    console.width = max(console.width, taken + room)
+    table = Table(*headings, "STDOUT", box=None, header_style="bold", pad_edge=False)
+    for row, result in zip(rows, results, strict=True):
+        table.add_row(*row, _first_line(result, room))
+    console.print(table)
 
 
 def print_result(result: dict[str, Any]) -> None:
@@ -55,19 +62,17 @@ def print_result(result: dict[str, Any]) -> None:
             parts.append(f"[… of {stream['bytes']} bytes in all, the middle is not kept …]")
             parts.append(_decoded(stream["tail"], stream["encoding"]))
         console.print(Text(f"--- {name}", style="bold"))
-        console.print(_plain("\n".join(parts)), soft_wrap=True)
+        console.print(_plain("\n".join(parts).removesuffix("\n")), soft_wrap=True)
 
 
 def print_givers(givers: list[dict[str, Any]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("GIVER", "STATE", "OWNER", "CPUS", "MEMORY", "PLATFORM", "VERSION"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("FIRST SEEN", no_wrap=True)
-    table.add_column("LAST SEEN", no_wrap=True)
+    headings = ("GIVER", "STATE", "OWNER", "CPUS", "MEMORY", "PLATFORM", "VERSION")
+    table = Table(*headings, "FIRST SEEN", "LAST SEEN", box=None, header_style="bold")
+    table.pad_edge = False
     for giver in givers:
         capacity, platform = giver["capacity"], giver["platform"]
         table.add_row(
-            escape(giver["giver_id"]),
+            Text(giver["giver_id"]),
             _state(giver["state"]),
             _plain(giver["owner"] or "-"),
             f"{capacity['cpus']:g}",
@@ -88,10 +93,6 @@ def _state(value: str) -> Text:
     return Text(value, style=_COLOURS.get(value, "red"))
 
 
-def _exit_code(result: dict[str, Any]) -> str:
-    return "-" if result["exit_code"] is None else str(result["exit_code"])
-
-
 def _moment(text: str) -> str:
     """In the reader's own time zone."""
     return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
@@ -106,10 +107,11 @@ def _fact(value: Any) -> Text:
     return _plain("-" if value in (None, "") else str(value))
 
 
-def _first_line(result: dict[str, Any]) -> Text:
-    stream = result["stdout_stream"]
-    text = _decoded(result["stdout"], stream["encoding"])
-    return _plain((text.splitlines() or [""])[0][:_LINE_SHOWN])
+def _first_line(result: dict[str, Any], room: int) -> Text:
+    text = _decoded(result["stdout"], result["stdout_stream"]["encoding"])
+    line = _plain((text.splitlines() or [""])[0])
+    line.truncate(room, overflow="ellipsis")
+    return line
 
 
 def _decoded(excerpt: str, encoding: str) -> str:
