@@ -1,0 +1,338 @@
+"""The `Engine` on docker-py: blocking calls in worker threads, each with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from docker import APIClient
+from docker.errors import APIError, NotFound
+from docker.utils import kwargs_from_env
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from giver.docker_errors import explanation, pull_error, status, translated
+from giver.docker_follow import Followers
+from giver.engine import (
+    Container,
+    CreateAgain,
+    EngineFacts,
+    EngineUnavailable,
+    Exit,
+    Image,
+    ImageUnusable,
+    NameTaken,
+    Plan,
+    PullInterrupted,
+)
+from giver.hardening import ASSIGNMENT_LABEL, GIVER_LABEL, container_config, container_name
+from giver.output import Output
+from giver.settings import GiverSettings
+from giver.workers import Workers
+from schemas.heartbeat import Platform
+
+log = structlog.get_logger(__name__)
+
+_CALL_THREADS = 16
+_PULL_THREADS = 4
+_STOP_THREADS = 32
+_FOLLOW_THREADS = 20_000
+"""As many as containers: each one that runs is followed by a thread that mostly sleeps."""
+
+
+class _Client(APIClient):
+    """Gives every request a deadline, also those for which docker-py sets none."""
+
+    def request(self, method: str, url: str, **arguments: Any) -> Any:  # type: ignore[override]
+        if arguments.get("timeout") is None:
+            arguments["timeout"] = self.timeout
+        return super().request(method, url, **arguments)
+
+
+class DockerEngine:
+    """Containers of one giver on one Docker."""
+
+    def __init__(self, giver_id: str, settings: GiverSettings) -> None:
+        self._giver_id = giver_id
+        self._settings = settings
+        self._threads = threading.local()
+        self._clients: list[_Client] = []
+        self._calls = Workers("docker", _CALL_THREADS)
+        self._probes = Workers("docker-probe", 1)
+        self._pulling = Workers("docker-pull", _PULL_THREADS)
+        self._stopping = Workers("docker-stop", _STOP_THREADS)
+        self._following = Workers("docker-follow", _FOLLOW_THREADS)
+        self._followers = Followers(on_init_missing=self._do_without_init)
+        self._images: dict[str, Image] = {}
+        self._pulls: dict[str, asyncio.Task[Image]] = {}
+        self._init = True
+        self._host_cpus: float | None = None
+        self._root_dir: str | None = None
+
+    async def probe(self) -> EngineFacts:
+        return await self._probes.run(self._probe)
+
+    async def images(self) -> Sequence[str]:
+        present = await self._calls.run(self._list_images)
+        ids = {image["Id"] for image in present}
+        tagged = {tag: image["Id"] for image in present for tag in image.get("RepoTags") or ()}
+        # A tag may have moved to another image, or the image may be gone.
+        self._images = {
+            reference: image
+            for reference, image in self._images.items()
+            if image.id in ids and tagged.get(reference, image.id) == image.id
+        }
+        return [tag for tag in tagged if tag != "<none>:<none>"]
+
+    async def find_image(self, reference: str) -> Image | None:
+        known = self._images.get(reference)
+        if known is None:
+            known = await self._calls.run(lambda: self._inspect_image(reference))
+            if known is not None:
+                self._images[reference] = known
+        return known
+
+    async def pull_image(self, reference: str) -> Image:
+        pull = self._pulls.get(reference)
+        if pull is None:
+            pull = asyncio.create_task(self._pull(reference), name=f"pull {reference}")
+            self._pulls[reference] = pull
+            pull.add_done_callback(lambda done: self._pulled(reference, done))
+        return await asyncio.shield(pull)
+
+    async def create(self, plan: Plan) -> Container:
+        try:
+            return await self._calls.run(lambda: self._create(plan))
+        except CreateAgain:
+            self._images.pop(plan.spec.image, None)
+            raise
+
+    async def follow(
+        self, container: Container, output: Output, started: Callable[[float], None]
+    ) -> Exit:
+        def work() -> Exit:
+            with translated("follow the container"):
+                return self._followers.follow(self._client(), container, output, started)
+
+        return await self._following.run(work)
+
+    async def stop(self, container: Container, grace_s: int) -> None:
+        await self._stopping.run(lambda: self._stop(container.id, grace_s))
+
+    async def remove(self, container: Container) -> None:
+        await self._calls.run(lambda: self._remove(container.id))
+
+    async def owned(self) -> Sequence[Container]:
+        return await self._calls.run(self._owned)
+
+    async def close(self) -> None:
+        for pull in list(self._pulls.values()):
+            pull.cancel()
+        self._followers.close()
+        for workers in (
+            self._calls,
+            self._probes,
+            self._pulling,
+            self._stopping,
+            self._following,
+        ):
+            workers.close()
+        for client in self._clients:
+            client.close()
+
+    async def _pull(self, reference: str) -> Image:
+        began = time.monotonic()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(PullInterrupted),
+            stop=stop_after_attempt(self._settings.pull_attempts),
+            wait=wait_random_exponential(multiplier=1, max=10),
+            reraise=True,
+        )
+        log.info("pull_started", image=reference)
+        async for attempt in retrying:
+            with attempt:
+                await self._pulling.run(lambda: self._pull_once(reference))
+        image = await self._calls.run(lambda: self._inspect_image(reference))
+        if image is None:
+            raise ImageUnusable(f"image {reference} was pulled but is not there")
+        pull_s = time.monotonic() - began
+        log.info("pull_done", image=reference, seconds=round(pull_s, 3))
+        self._images[reference] = image
+        return Image(id=image.id, digest=image.digest, user=image.user, pull_s=pull_s)
+
+    def _pulled(self, reference: str, pull: asyncio.Task[Image]) -> None:
+        del self._pulls[reference]
+        if not pull.cancelled() and (error := pull.exception()) is not None:
+            log.warning("pull_failed", image=reference, reason=str(error))
+
+    def _do_without_init(self) -> None:
+        log.warning("init_missing", reason="Docker has no docker-init: containers run without it")
+        self._init = False
+
+    # Everything below runs in worker threads.
+
+    def _client(self, deadline_s: float | None = None) -> Any:
+        """This thread's own `_Client`: requests' sessions are not meant to be shared."""
+        client: Any = getattr(self._threads, "client", None)
+        if client is None:
+            arguments = kwargs_from_env()
+            if self._settings.docker_host is not None:
+                arguments["base_url"] = self._settings.docker_host
+            first = deadline_s or self._settings.docker_call_deadline_s
+            with translated("open a connection"):
+                client = _Client(version="auto", timeout=first, **arguments)  # type: ignore[arg-type]
+            self._threads.client = client
+            self._clients.append(client)
+        client.timeout = deadline_s or self._settings.docker_call_deadline_s
+        return client
+
+    def _probe(self) -> EngineFacts:
+        client = self._client(self._settings.docker_check_deadline_s)
+        with translated("tell of itself"):
+            version = client.version()
+            if self._host_cpus is None:
+                info = client.info()
+                self._host_cpus = float(info["NCPU"])
+                self._root_dir = info.get("DockerRootDir")
+        return EngineFacts(
+            version=version["Version"],
+            platform=Platform(os=version["Os"], architecture=version["Arch"]),
+            root_dir=self._root_dir,
+        )
+
+    def _list_images(self) -> list[dict[str, Any]]:
+        with translated("list images"):
+            listed: list[dict[str, Any]] = self._client().images()
+            return listed
+
+    def _inspect_image(self, reference: str) -> Image | None:
+        with translated(f"inspect image {reference}"):
+            try:
+                found = self._client().inspect_image(reference)
+            except NotFound:
+                return None
+            except APIError as error:
+                if status(error) == 400:
+                    raise ImageUnusable(
+                        f"{reference!r} is no image reference: {explanation(error)}"
+                    ) from error
+                raise
+        digests = [name.partition("@")[2] for name in found.get("RepoDigests") or ()]
+        return Image(
+            id=found["Id"],
+            digest=digests[0] if digests else found["Id"],
+            user=(found.get("Config") or {}).get("User") or "",
+        )
+
+    def _pull_once(self, reference: str) -> None:
+        """
+        Raises:
+            ImageUnusable, PullInterrupted
+        """
+        client = self._client(self._settings.pull_inactivity_s)
+        give_up_at = time.monotonic() + self._settings.pull_deadline_s
+        try:
+            with translated(f"pull image {reference}"):
+                try:
+                    for event in client.pull(reference, stream=True, decode=True):
+                        if "error" in event:
+                            raise pull_error(reference, event["error"], 0)
+                        if time.monotonic() > give_up_at:
+                            raise PullInterrupted(
+                                f"pulling image {reference} took longer than "
+                                f"{self._settings.pull_deadline_s:g} s"
+                            )
+                except APIError as error:
+                    raise pull_error(reference, explanation(error), status(error)) from error
+        except EngineUnavailable as error:
+            # Silence during a pull is the registry's more often than Docker's.
+            raise PullInterrupted(f"pulling image {reference} broke off: {error}") from error
+
+    def _create(self, plan: Plan) -> Container:
+        name = container_name(self._giver_id, plan.assignment_id)
+        config = container_config(
+            self._giver_id,
+            plan,
+            init=self._init,
+            host_cpus=self._host_cpus,
+            log_bytes=self._settings.output_limit,
+        )
+        client = self._client()
+        with translated("create the container"):
+            try:
+                made = client.create_container_from_config(config, name)
+            except NotFound as error:
+                raise CreateAgain(
+                    f"image {plan.spec.image} was removed meanwhile: {explanation(error)}"
+                ) from error
+            except APIError as error:
+                if status(error) != 409:
+                    raise
+                return self._adopt(client, name, plan.assignment_id)
+        return Container(id=made["Id"], assignment_id=plan.assignment_id)
+
+    def _adopt(self, client: Any, name: str, assignment_id: str) -> Container:
+        try:
+            found = client.inspect_container(name)
+        except NotFound as error:
+            raise CreateAgain(f"container {name} was just being removed") from error
+        labels = found["Config"].get("Labels") or {}
+        if (labels.get(GIVER_LABEL), labels.get(ASSIGNMENT_LABEL)) != (
+            self._giver_id,
+            assignment_id,
+        ):
+            raise NameTaken(
+                f"container name {name} is taken by {found['Id'][:12]}, which this giver did not "
+                f"make: remove it with `docker rm -f {name}`"
+            )
+        return Container(
+            id=found["Id"],
+            assignment_id=assignment_id,
+            fresh=found["State"]["Status"] == "created",
+        )
+
+    def _stop(self, container_id: str, grace_s: int) -> None:
+        with translated("stop the container"):
+            try:
+                if grace_s > 0:
+                    self._client().stop(container_id, timeout=grace_s)
+                else:
+                    self._client().kill(container_id)
+            except NotFound:
+                return
+            except APIError as error:
+                if status(error) != 409:  # 409: it does not run.
+                    raise
+
+    def _remove(self, container_id: str) -> None:
+        with translated("remove the container"):
+            try:
+                self._client().remove_container(container_id, v=True, force=True)
+            except NotFound:
+                return
+            except APIError as error:
+                if status(error) != 409:  # 409: it is being removed.
+                    raise
+
+    def _owned(self) -> list[Container]:
+        with translated("list containers"):
+            listed = self._client().containers(
+                all=True, filters={"label": f"{GIVER_LABEL}={self._giver_id}"}
+            )
+        return [
+            Container(
+                id=item["Id"],
+                assignment_id=item["Labels"].get(ASSIGNMENT_LABEL, ""),
+                created_at=float(item["Created"]),
+                fresh=item["State"] == "created",
+            )
+            for item in listed
+        ]

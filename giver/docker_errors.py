@@ -1,0 +1,76 @@
+"""Where docker-py's exceptions end and the engine's error tree begins."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import requests
+import urllib3
+from docker.errors import APIError, DockerException
+
+from giver.engine import (
+    EngineError,
+    EngineUnavailable,
+    ImageUnusable,
+    PullInterrupted,
+    RequestRefused,
+)
+
+_PERMANENT_PULL_ERRORS = (
+    "not found",
+    "manifest unknown",
+    "no matching manifest",
+    "does not match the specified platform",
+    "denied",
+    "unauthorized",
+    "unsupported",
+)
+"""Docker passes most of what a registry says on as status 500; only the words tell them apart."""
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """
+    Raises:
+        EngineUnavailable: no answer, a broken connection.
+        RequestRefused: any error answer that the block does not handle itself.
+    """
+    try:
+        yield
+    except EngineError:
+        raise
+    except APIError as error:
+        raise RequestRefused(f"Docker refused to {doing}: {explanation(error)}") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise EngineUnavailable(f"Docker does not answer ({doing}): {_cause(error)}") from error
+    except DockerException as error:
+        raise EngineUnavailable(f"Docker cannot be reached: {_cause(error)}") from error
+
+
+def status(error: APIError) -> int:
+    """The HTTP status; 0 where there is none."""
+    return int(error.status_code or 0)
+
+
+def explanation(error: APIError) -> str:
+    return str(error.explanation or error)
+
+
+def pull_error(reference: str, text: str, code: int) -> EngineError:
+    """What a failed pull means, from Docker's words and, where there is one, the HTTP status."""
+    lowered = text.lower()
+    if code in (400, 401, 403, 404) or any(word in lowered for word in _PERMANENT_PULL_ERRORS):
+        return ImageUnusable(f"image {reference} cannot be pulled: {text}")
+    return PullInterrupted(f"pulling image {reference} failed: {text}")
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: docker-py and requests wrap it in several layers of repr."""
+    seen = error
+    while True:
+        inner = seen.__cause__ or seen.__context__
+        if inner is None:
+            break
+        seen = inner
+    return str(getattr(seen, "strerror", None) or seen or type(seen).__name__)

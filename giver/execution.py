@@ -1,0 +1,253 @@
+"""One assignment, from accepted to what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from giver.engine import (
+    CommandNotRunnable,
+    Container,
+    CreateAgain,
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    Exit,
+    Image,
+    ImageUnusable,
+    Plan,
+)
+from giver.outcome import CANCELLED_BEFORE_START, EndedBy, Finding, judge
+from giver.output import Output, new_output
+from giver.settings import GiverSettings
+from schemas.assignment import Assignment
+from schemas.result import Usage
+from schemas.states import AssignmentState, Outcome
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_CREATE_ATTEMPTS = 3
+_AGAIN = wait_random_exponential(multiplier=0.5, max=5)
+_STOP_AGAIN_S = 1.0
+
+
+class _CancelledBeforeStart(Exception):
+    pass
+
+
+class Execution:
+    """Runs once. Its container is left in place: it goes only when the result is written down."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        engine: Engine,
+        settings: GiverSettings,
+        on_state: Callable[[str, AssignmentState], None],
+        container: Container | None = None,
+    ) -> None:
+        """`container`: one that is there already from an earlier start of this giver."""
+        self.assignment = assignment
+        self.container = container
+        self._engine = engine
+        self._settings = settings
+        self._on_state = on_state
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._ended_by: EndedBy | None = None
+        self._pulling: asyncio.Future[Image] | None = None
+        self._running = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._interrupted = False
+        self._away_since: float | None = None
+
+    async def run(self) -> Finding:
+        """Never raises for what Docker or the task does; being cancelled leaves all as it is."""
+        try:
+            return await self._run()
+        except _CancelledBeforeStart:
+            return CANCELLED_BEFORE_START
+        except ImageUnusable as error:
+            return Finding(outcome=Outcome.IMAGE_ERROR, reason=str(error))
+        except CommandNotRunnable as error:
+            return Finding(
+                outcome=Outcome.FAILED,
+                exit_code=error.exit_code,
+                reason=f"the command cannot be run: {error}",
+            )
+        except EngineError as error:
+            return Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._stopping is not None:
+                self._stopping.cancel()
+
+    def cancel(self) -> None:
+        """Somebody no longer wants it: kill what runs, start nothing."""
+        self._end(EndedBy.CANCEL)
+        if self._pulling is not None:
+            self._pulling.cancel()
+
+    async def _run(self) -> Finding:
+        for attempt in range(1, _CREATE_ATTEMPTS + 1):
+            try:
+                return await self._attempt()
+            except CreateAgain:
+                if attempt == _CREATE_ATTEMPTS:
+                    raise
+                if self.container is not None:
+                    await self._engine.remove(self.container)
+                    self.container = None
+        raise AssertionError("unreachable: the last attempt raises")
+
+    async def _attempt(self) -> Finding:
+        reference = self.assignment.container.image
+        image = await self._patiently(lambda: self._engine.find_image(reference))
+        if self.container is None:
+            image = image or await self._pull(reference)
+            plan = Plan(self.assignment.assignment_id, image, self.assignment.container)
+            self.container = await self._patiently(lambda: self._engine.create(plan))
+        if self._ended_by is not None and self.container.fresh:
+            raise _CancelledBeforeStart
+        end, output = await self._follow(self.container)
+        if output.exceeded and self._ended_by is None:
+            self._ended_by = EndedBy.OUTPUT
+        outcome, reason = judge(
+            end,
+            self._ended_by,
+            self._interrupted,
+            self.assignment.container,
+            self._settings.output_limit,
+        )
+        return Finding(
+            outcome=outcome,
+            exit_code=end.code,
+            reason=reason,
+            output=output,
+            exact_output=end.exact_output,
+            usage=Usage.model_construct(
+                wall_s=end.wall_s,
+                cpu_s=end.cpu_s,
+                peak_memory_bytes=end.peak_memory_bytes,
+                pull_s=image.pull_s if image else None,
+            ),
+            image_digest=image.digest if image else None,
+        )
+
+    async def _pull(self, reference: str) -> Image:
+        self._on_state(self.assignment.assignment_id, AssignmentState.PULLING)
+        self._pulling = asyncio.ensure_future(self._engine.pull_image(reference))
+        try:
+            return await self._pulling
+        except asyncio.CancelledError:
+            if self._ended_by is EndedBy.CANCEL and not _being_cancelled():
+                raise _CancelledBeforeStart from None
+            raise
+        finally:
+            self._pulling = None
+
+    async def _follow(self, container: Container) -> tuple[Exit, Output]:
+        """Through absences of Docker, as long as patience lasts."""
+        while True:
+            output = new_output(self._settings.output_limit, self._output_exceeded)
+            try:
+                return await self._engine.follow(container, output, self._started), output
+            except EngineUnavailable as error:
+                now = self._loop.time()
+                if self._away_since is None:
+                    self._away_since = now
+                    log.warning(
+                        "container_out_of_sight",
+                        assignment_id=container.assignment_id,
+                        reason=str(error),
+                    )
+                if now - self._away_since > self._settings.docker_patience_s:
+                    raise
+            self._interrupted = True
+            container = replace(container, fresh=False)
+            await asyncio.sleep(_STOP_AGAIN_S)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except EngineUnavailable:
+            if self._settings.docker_patience_s == 0:
+                raise
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(EngineUnavailable),
+            stop=stop_after_delay(self._settings.docker_patience_s),
+            wait=_AGAIN,
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                return await call()
+        raise AssertionError("unreachable: the retries end with an error")
+
+    def _started(self, elapsed_s: float) -> None:
+        self._call_on_loop(lambda: self._on_started(elapsed_s))
+
+    def _output_exceeded(self) -> None:
+        self._call_on_loop(lambda: self._end(EndedBy.OUTPUT))
+
+    def _call_on_loop(self, call: Callable[[], None]) -> None:
+        if threading.get_ident() == self._loop_thread:
+            call()
+            return
+        with contextlib.suppress(RuntimeError):  # The loop is closed: the giver has stopped.
+            self._loop.call_soon_threadsafe(call)
+
+    def _on_started(self, elapsed_s: float) -> None:
+        self._away_since = None
+        self._running = True
+        self._on_state(self.assignment.assignment_id, AssignmentState.RUNNING)
+        if self._timer is None:
+            left = self.assignment.container.timeout_s - elapsed_s
+            self._timer = self._loop.call_later(max(0.0, left), self._end, EndedBy.TIMEOUT)
+        if self._ended_by is not None:
+            self._ensure_stopping()
+
+    def _end(self, cause: EndedBy) -> None:
+        if self._ended_by is None:
+            self._ended_by = cause
+        if self._running:
+            self._ensure_stopping()
+
+    def _ensure_stopping(self) -> None:
+        if self._stopping is None and self.container is not None:
+            self._stopping = asyncio.create_task(self._stop(self.container))
+
+    async def _stop(self, container: Container) -> None:
+        """Until Docker has done it; cancelled once the container has ended."""
+        grace_s = 0 if self._ended_by is EndedBy.OUTPUT else self._settings.stop_grace_s
+        while True:
+            try:
+                return await self._engine.stop(container, grace_s)
+            except EngineError as error:
+                log.warning(
+                    "container_not_stopped",
+                    assignment_id=container.assignment_id,
+                    reason=str(error),
+                )
+            await asyncio.sleep(_STOP_AGAIN_S)
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,79 @@
+"""The container that a task gets: as little as possible. Pure.
+
+All capabilities dropped, no new privileges, Docker's default seccomp profile, a read-only root
+with a sized `/tmp`, a user other than root, limits on processes, memory (swap included) and CPUs,
+no network, an init that reaps and passes signals on, a capped log.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from giver.engine import Plan
+
+GIVER_LABEL = "seekgive.giver"
+ASSIGNMENT_LABEL = "seekgive.assignment"
+
+_NOBODY = "65534:65534"
+_ROOT_USERS = ("", "0", "root")
+_MIN_CPUS = 0.01
+"""Docker accepts no less."""
+_MIN_TMP_BYTES = 64 << 10
+
+
+def container_name(giver_id: str, assignment_id: str) -> str:
+    """The same for the same assignment, so that making it twice is noticed."""
+    return f"seekgive-{giver_id}-{assignment_id}"
+
+
+def container_config(
+    giver_id: str, plan: Plan, *, init: bool, host_cpus: float | None, log_bytes: int
+) -> dict[str, Any]:
+    """The body of Docker's `POST /containers/create`.
+
+    `host_cpus`: Docker refuses more than there are. `log_bytes`: what the log must be able to
+    hold, as the output is read from it after a restart of the giver; JSON takes more room than
+    the bytes themselves, hence two files.
+    """
+    spec = plan.spec
+    resources = spec.resources
+    cpus = max(_MIN_CPUS, min(resources.cpus, host_cpus or resources.cpus))
+    tmp_bytes = max(_MIN_TMP_BYTES, min(resources.disk_bytes, resources.memory_bytes // 2))
+    config: dict[str, Any] = {
+        "Image": plan.image.id,
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "User": _user(plan.image.user),
+        "Labels": {GIVER_LABEL: giver_id, ASSIGNMENT_LABEL: plan.assignment_id},
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "NetworkDisabled": True,
+        "HostConfig": {
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {"/tmp": f"rw,nosuid,nodev,noexec,mode=1777,size={tmp_bytes}"},  # noqa: S108
+            "PidsLimit": resources.pids,
+            "Memory": resources.memory_bytes,
+            "MemorySwap": resources.memory_bytes,
+            "NanoCpus": round(cpus * 1e9),
+            "NetworkMode": "none",
+            "IpcMode": "private",
+            "Init": init,
+            "LogConfig": {
+                "Type": "json-file",
+                "Config": {"max-size": str(log_bytes), "max-file": "2"},
+            },
+        },
+    }
+    if spec.command:
+        config["Cmd"] = list(spec.command)
+    if spec.entrypoint:
+        config["Entrypoint"] = list(spec.entrypoint)
+    if spec.workdir is not None:
+        config["WorkingDir"] = spec.workdir
+    return config
+
+
+def _user(image_user: str) -> str:
+    """The image's own user unless that is root."""
+    return _NOBODY if image_user.partition(":")[0] in _ROOT_USERS else image_user

@@ -1,0 +1,65 @@
+"""Whether this giver can do its work, and if not, why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schemas.states import GiverState
+
+_REASON_MAX = 500
+
+
+class Health:
+    """Reasons for being degraded come and go apart from one another."""
+
+    def __init__(self, on_change: Callable[[bool], None]) -> None:
+        """`on_change` as the ledger's."""
+        self._on_change = on_change
+        self._engine: str | None = "Docker was not asked yet"
+        self._journal: str | None = None
+        self._stopping = False
+
+    @property
+    def state(self) -> GiverState:
+        if self._stopping:
+            return GiverState.DRAINING
+        return GiverState.READY if self.trouble is None else GiverState.DEGRADED
+
+    @property
+    def reason(self) -> str:
+        """For heartbeats and refusals; empty when ready."""
+        if self._stopping:
+            return "the giver is stopping"
+        return (self.trouble or "")[:_REASON_MAX]
+
+    @property
+    def trouble(self) -> str | None:
+        return "; ".join(reason for reason in (self._engine, self._journal) if reason) or None
+
+    @property
+    def engine_ready(self) -> bool:
+        return self._engine is None and not self._stopping
+
+    @property
+    def journal_ready(self) -> bool:
+        return self._journal is None
+
+    def engine_failed(self, reason: str) -> None:
+        self._engine = self._set(self._engine, reason)
+
+    def engine_works(self) -> None:
+        self._engine = self._set(self._engine, None)
+
+    def journal_failed(self, reason: str) -> None:
+        self._journal = self._set(self._journal, reason)
+
+    def journal_works(self) -> None:
+        self._journal = self._set(self._journal, None)
+
+    def stopping(self) -> None:
+        self._stopping = True
+
+    def _set(self, before: str | None, after: str | None) -> str | None:
+        if before != after:
+            self._on_change(True)
+        return after

@@ -1,0 +1,141 @@
+"""From what is known of a run to the result that is sent. Pure; nothing here guesses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from giver.engine import Exit
+from giver.output import EMPTY, Output
+from schemas.assignment import Assignment
+from schemas.heartbeat import Platform
+from schemas.identifiers import result_id
+from schemas.job import ContainerSpec
+from schemas.result import Result, Usage
+from schemas.states import Outcome
+
+_REASON_MAX = 2000
+_KILLED_CODES = {137: "SIGKILL", 143: "SIGTERM"}
+_SHELL_CODES = {126: "the command cannot be executed", 127: "the command was not found"}
+_DECIDED_BY_OUTPUT = (Outcome.SUCCEEDED, Outcome.FAILED)
+_NO_VOTE = (Outcome.KILLED, Outcome.CANCELLED, Outcome.INFRASTRUCTURE_ERROR)
+
+
+_NOT_MEASURED = Usage()
+
+
+class EndedBy(Enum):
+    """What made this giver end a container before its time."""
+
+    TIMEOUT = auto()
+    CANCEL = auto()
+    OUTPUT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What became of an assignment."""
+
+    outcome: Outcome
+    exit_code: int | None = None
+    reason: str = ""
+    output: Output | None = None
+    """`None`: it never ran."""
+    exact_output: bool = True
+    usage: Usage = _NOT_MEASURED
+    image_digest: str | None = None
+
+
+CANCELLED_BEFORE_START = Finding(outcome=Outcome.CANCELLED, reason="cancelled before it started")
+
+
+def judge(
+    end: Exit, ended_by: EndedBy | None, interrupted: bool, spec: ContainerSpec, limit: int
+) -> tuple[Outcome, str]:
+    """Outcome and reason of a container that ran.
+
+    `interrupted`: Docker was away while it ran. `limit`: bytes of output allowed.
+    """
+    code = end.code
+    match ended_by:
+        case EndedBy.CANCEL:
+            return Outcome.CANCELLED, "cancelled while it ran"
+        case EndedBy.TIMEOUT:
+            return Outcome.TIMED_OUT, f"did not end within {spec.timeout_s:g} s"
+        case EndedBy.OUTPUT:
+            return Outcome.OUTPUT_LIMIT, f"wrote more than {limit} bytes to stdout and stderr"
+        case None:
+            pass
+    if code == 0:
+        return Outcome.SUCCEEDED, ""
+    if interrupted:
+        return (
+            Outcome.INFRASTRUCTURE_ERROR,
+            f"Docker went away while the container ran, which ended with exit code {code}",
+        )
+    if end.out_of_memory:
+        return (
+            Outcome.OUT_OF_MEMORY,
+            f"needed more than its {spec.resources.memory_bytes} bytes of memory",
+        )
+    if code in _KILLED_CODES:
+        return (
+            Outcome.KILLED,
+            f"ended by {_KILLED_CODES[code]}, sent neither by this giver nor for lack of memory",
+        )
+    reason = f"exit code {code}"
+    if code in _SHELL_CODES:
+        reason += f" ({_SHELL_CODES[code]})"
+    return Outcome.FAILED, f"{reason}: {end.error}" if end.error else reason
+
+
+def digest(
+    outcome: Outcome, exit_code: int | None, stdout_sha256: str | None, exact_output: bool
+) -> str | None:
+    """What givers are compared by; `None` where the outcome says nothing of the task.
+
+    Of a run that was cut short only the outcome counts: how far it got differs by host.
+    """
+    if outcome in _NO_VOTE or not exact_output:
+        return None
+    comparable: list[object] = [outcome.value]
+    if outcome in _DECIDED_BY_OUTPUT:
+        comparable += [exit_code, stdout_sha256, []]
+    return hashlib.sha256(json.dumps(comparable).encode()).hexdigest()
+
+
+def compose(
+    finding: Finding,
+    assignment: Assignment,
+    giver_id: str,
+    platform: Platform,
+    sent_at: datetime,
+) -> Result:
+    """The result as it goes on the wire; its parts are ours, so they are not validated again."""
+    output = finding.output
+    stdout, stdout_stream = output.stdout.render() if output else EMPTY
+    stderr, stderr_stream = output.stderr.render() if output else EMPTY
+    return Result.model_construct(
+        result_id=result_id(assignment.assignment_id, giver_id),
+        assignment_id=assignment.assignment_id,
+        task_id=assignment.task_id,
+        job_id=assignment.job_id,
+        giver_id=giver_id,
+        sent_at=sent_at,
+        outcome=finding.outcome,
+        exit_code=finding.exit_code,
+        reason=finding.reason[:_REASON_MAX],
+        stdout=stdout,
+        stderr=stderr,
+        stdout_stream=stdout_stream,
+        stderr_stream=stderr_stream,
+        digest=digest(
+            finding.outcome, finding.exit_code, stdout_stream.sha256, finding.exact_output
+        ),
+        usage=finding.usage,
+        image_digest=finding.image_digest,
+        platform=platform,
+    )

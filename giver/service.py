@@ -1,0 +1,247 @@
+"""The giver: its parts put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from importlib import metadata
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from broker import Link
+from giver.docker_engine import DockerEngine
+from giver.engine import Engine, EngineFacts
+from giver.health import Health
+from giver.heartbeat import DEADLINE_S, Described, Pulse, compose
+from giver.host import backlog, capacity, host_platform
+from giver.identity import StateDir
+from giver.intake import Intake
+from giver.journal import Journal, Snapshot
+from giver.ledger import Ledger
+from giver.metrics import Metrics
+from giver.outbox import Outbox
+from giver.runner import Runner
+from giver.settings import GiverSettings
+from giver.slots import Slots
+from giver.watch import Watch
+from runtime.lifecycle import TaskGuard
+from schemas.assignment import CancelAssignments, Dispatch
+from schemas.heartbeat import Heartbeat
+from schemas.identifiers import new_session
+from schemas.states import GiverState
+from schemas.topology import HEARTBEATS, RESULTS, control_queue, tasks_queue
+
+log = structlog.get_logger(__name__)
+
+_JOURNAL_FILE = "journal.sqlite"
+_LAST_BEAT_S = 1.0
+
+
+class GiverService:
+    """A `Component`: everything of a giver but its HTTP endpoint."""
+
+    def __init__(
+        self, settings: GiverSettings, guard: TaskGuard, engine: Engine | None = None
+    ) -> None:
+        """`engine`: instead of Docker.
+
+        Raises:
+            IdentityError: the state folder cannot be used, or is in use.
+            SettingsError: the broker's URL is none.
+        """
+        self._settings = settings
+        self._guard = guard
+        self._link = Link(settings.broker_url, name="giver", topology=(RESULTS, HEARTBEATS))
+        self._state_dir = StateDir(settings.state_dir)
+        try:
+            self.giver_id = self._state_dir.identity(settings.id)
+        except BaseException:
+            self._state_dir.close()
+            raise
+        giver_id = self.giver_id
+        self._engine: Engine = engine or DockerEngine(giver_id, settings)
+        self._metrics = Metrics()
+        self._pulse = Pulse(
+            self._link,
+            self._link.publisher(window=100, deadline_s=DEADLINE_S),
+            settings.heartbeat_interval_s,
+            size=lambda: self._ledger.size(),
+        )
+        self._ledger = Ledger(self._pulse.changed)
+        self._health = Health(self._pulse.changed)
+        self._journal = Journal(settings.state_dir / _JOURNAL_FILE)
+        self._outbox = Outbox(
+            giver_id,
+            self._link.publisher(),
+            self._journal,
+            self._ledger,
+            self._metrics,
+            on_confirmed=self._on_confirmed,
+        )
+        has = capacity(settings, None)
+        self._slots = Slots(has, backlog(settings, has))
+        self._described = Described(
+            giver_id=giver_id,
+            boot_id=new_session(),
+            interval_s=settings.heartbeat_interval_s,
+            version=metadata.version("seekgive"),
+            owner=settings.owner,
+            labels=settings.labels,
+            platform=host_platform(),
+        )
+        self._runner = Runner(
+            giver_id,
+            settings,
+            self._engine,
+            self._slots,
+            self._journal,
+            self._ledger,
+            self._outbox,
+            self._health,
+            self._metrics,
+            guard,
+            self._described.platform,
+        )
+        self._intake = Intake(
+            giver_id,
+            self._link.consumer(
+                queue=lambda session: tasks_queue(giver_id, session), decode=Dispatch.decode
+            ),
+            self._link.consumer(
+                queue=lambda session: control_queue(giver_id, session),
+                decode=CancelAssignments.decode,
+            ),
+            self._journal,
+            self._ledger,
+            self._outbox,
+            self._runner,
+            self._health,
+            self._metrics,
+        )
+        self._watch = Watch(
+            settings,
+            self._engine,
+            self._runner,
+            self._ledger,
+            self._journal,
+            self._health,
+            self._metrics,
+            on_facts=self._on_facts,
+            on_images=self._on_images,
+        )
+        self._background: list[asyncio.Task[Any]] = []
+
+    async def start(self) -> None:
+        """Returns without a broker or Docker, too: both are waited for in the background.
+
+        Raises:
+            JournalError: the journal cannot be opened.
+        """
+        self._restore(await self._journal.open())
+        await self._watch.look()
+        for name, work in (
+            ("watch", self._watch.run()),
+            ("outbox", self._outbox.run()),
+            ("tasks", self._intake.take_tasks()),
+            ("control", self._intake.take_control()),
+            ("pulse", self._pulse.run(self._beat)),
+        ):
+            self._background.append(self._guard.spawn(work, name))
+        await self._link.start()
+        log.info(
+            "giver_started",
+            giver_id=self.giver_id,
+            capacity=self._slots.capacity.model_dump(),
+            state=self._health.state.value,
+            reason=self._health.reason,
+        )
+
+    async def stop(self) -> None:
+        """Containers run on; their assignments and all results are in the journal."""
+        self._health.stopping()
+        with contextlib.suppress(Exception):
+            # Nobody needs to be struck: say so while there is a connection.
+            await asyncio.wait_for(self._pulse.send(self._beat), _LAST_BEAT_S)
+        for task in self._background:
+            task.cancel()
+        await self._runner.stop()
+        self._outbox.stop()
+        await self._link.stop()
+        await self._engine.close()
+        await self._journal.close()
+        self._state_dir.close()
+        log.info("giver_stopped", giver_id=self.giver_id)
+
+    def info(self) -> dict[str, Any]:
+        beat = self._described
+        return {
+            "giver_id": self.giver_id,
+            "boot_id": beat.boot_id,
+            "session": self._link.session,
+            "version": beat.version,
+            "owner": beat.owner,
+            "labels": beat.labels,
+            "platform": beat.platform.model_dump(),
+            "state": self._health.state.value,
+            "reason": self._health.reason,
+            "broker_connected": self._link.connected,
+            "capacity": self._slots.capacity.model_dump(),
+            "free": self._slots.free.model_dump(),
+            "backlog": self._slots.backlog,
+            "running": self._slots.running,
+            "waiting": self._slots.waiting,
+            "unconfirmed": self._ledger.unconfirmed,
+            "images": list(beat.images),
+        }
+
+    def troubles(self) -> list[str]:
+        """Why assignments cannot arrive or run; empty: all is well."""
+        found = [self._health.reason] if self._health.reason else []
+        if not self._link.connected:
+            found.append("not connected to the broker")
+        elif self._link.blocked:
+            found.append("the broker takes no messages: it is short of memory or disk")
+        return found
+
+    def measure(self) -> CollectorRegistry:
+        self._metrics.running.set(self._slots.running)
+        self._metrics.waiting.set(self._slots.waiting)
+        self._metrics.unconfirmed.set(self._ledger.unconfirmed)
+        self._metrics.ready.set(self._health.state is GiverState.READY)
+        return self._metrics.registry
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self._ledger.confirmed(snapshot.confirmed)
+        self._ledger.cancelled(snapshot.cancels)
+        for assignment in snapshot.unfinished:
+            self._ledger.accepted(assignment)
+            self._slots.hold(assignment.assignment_id, assignment.container.resources)
+        for assignment_id, body in snapshot.unconfirmed:
+            self._ledger.reported(assignment_id)
+            self._outbox.add(assignment_id, body)
+        if snapshot.unfinished or snapshot.unconfirmed:
+            log.info(
+                "journal_restored",
+                unfinished=len(snapshot.unfinished),
+                unconfirmed=len(snapshot.unconfirmed),
+            )
+
+    def _beat(self, session: str, sequence: int) -> Heartbeat:
+        return compose(self._described, session, sequence, self._health, self._slots, self._ledger)
+
+    def _on_confirmed(self) -> None:
+        """Room for more results, so perhaps for more work."""
+        self._runner.dispatch()
+
+    def _on_facts(self, facts: EngineFacts) -> None:
+        """Docker answered for the first time: it knows better than the host."""
+        self._described.platform = self._runner.platform = facts.platform
+        has = capacity(self._settings, facts)
+        self._slots.resize(has, backlog(self._settings, has))
+
+    def _on_images(self, images: tuple[str, ...]) -> None:
+        if images != self._described.images:
+            self._described.images = images
+            self._pulse.changed(True)

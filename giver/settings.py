@@ -1,0 +1,62 @@
+"""The giver's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ByteSize, Field
+from pydantic_settings import SettingsConfigDict
+
+from runtime.logs import LogFormat, LogLevel
+from runtime.settings import ServiceSettings
+from schemas.identifiers import GiverId
+from schemas.job import MIB
+
+
+class GiverSettings(ServiceSettings):
+    """From options, then `GIVER_…` in the environment, then the local stack's `.local/env`."""
+
+    model_config = SettingsConfigDict(env_prefix="GIVER_", frozen=True, extra="ignore")
+
+    broker_url: str
+    docker_host: str | None = None
+    """`None`: as the docker command line finds it."""
+    state_dir: Path = Path("/var/lib/giver")
+    """Holds the id and the journal; used by one giver at a time."""
+    id: GiverId | None = None
+    """`None`: made once and kept in `state_dir`."""
+    owner: Annotated[str, Field(max_length=200)] = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    memory: Annotated[ByteSize, Field(gt=0)] | None = None
+    disk: Annotated[ByteSize, Field(ge=0)] | None = None
+    """Bytes, or with a unit such as GiB."""
+    containers: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """At a time. Of these four, `None` means as much as the host has."""
+    backlog: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Assignments held waiting; `None`: as many as containers."""
+
+    heartbeat_interval_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    docker_check_interval_s: Annotated[float, Field(gt=0)] = 5.0
+    docker_check_deadline_s: Annotated[float, Field(gt=0)] = 5.0
+    docker_call_deadline_s: Annotated[float, Field(gt=0)] = 30.0
+    docker_patience_s: Annotated[float, Field(ge=0)] = 60.0
+    """How long Docker may be away before the assignments that need it are given up."""
+    pull_inactivity_s: Annotated[float, Field(gt=0)] = 60.0
+    """A pull that says nothing for so long is broken off."""
+    pull_deadline_s: Annotated[float, Field(gt=0)] = 1800.0
+    pull_attempts: Annotated[int, Field(ge=1)] = 3
+    stop_grace_s: Annotated[int, Field(ge=0)] = 10
+    """Between SIGTERM and SIGKILL."""
+    output_limit: Annotated[ByteSize, Field(gt=0)] = ByteSize(64 * MIB)
+    """Bytes of stdout and stderr together; a container that writes more is killed."""
+    reap_interval_s: Annotated[float, Field(gt=0)] = 30.0
+    reap_grace_s: Annotated[float, Field(ge=0)] = 60.0
+    """Age that a container nobody knows must have before it is removed."""
+
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8701
+    log_level: LogLevel = "info"
+    log_format: LogFormat | None = None
