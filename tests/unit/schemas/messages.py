@@ -1,0 +1,195 @@
+"""Any message that can travel, for property tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schemas import identifiers
+from schemas.assignment import Assignment, CancelAssignments, Dispatch
+from schemas.base import Message
+from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Refusal
+from schemas.job import Agreement, CancelCommand, ContainerSpec, JobSpec, Resources, Submission
+from schemas.result import OutputFile, Result, StoredBatch, StoredResult, Stream, Usage
+from schemas.states import AssignmentState, GiverState, Outcome
+
+INT64_MAX = (1 << 63) - 1
+
+short = st.text(max_size=20)
+names = st.text(min_size=1, max_size=20)
+counts = st.integers(0, INT64_MAX)
+amounts = st.floats(0, 1e9)
+moments = st.datetimes(
+    datetime(1971, 1, 1),  # noqa: DTZ001
+    datetime(2200, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
+hashes = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+maps = st.dictionaries(short, short, max_size=3)
+
+
+def tuples(each: st.SearchStrategy[Any], least: int = 0) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(each, min_size=least, max_size=least + 2).map(tuple)
+
+
+job_ids = st.from_regex(r"[0-9A-HJKMNP-TV-Z]{26}", fullmatch=True)
+task_ids = st.builds(identifiers.task_id, job_ids, st.integers(0, 999_999_999))
+assignment_ids = st.builds(identifiers.assignment_id, task_ids, st.integers(1, 999_999))
+giver_ids = st.from_regex(identifiers.GIVER_PATTERN, fullmatch=True).filter(identifiers.is_giver_id)
+
+containers = st.builds(
+    ContainerSpec,
+    image=names,
+    command=tuples(short),
+    entrypoint=tuples(short),
+    env=st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), short, max_size=2),
+    workdir=st.none() | short.map("/".__add__),
+    resources=st.builds(
+        Resources,
+        cpus=st.floats(0.01, 4096),
+        memory_bytes=st.integers(6 << 20, INT64_MAX),
+        disk_bytes=counts,
+        pids=st.integers(1, 1 << 20),
+    ),
+    timeout_s=st.floats(0.001, 86400),
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> JobSpec:
+    parameters = draw(
+        tuples(st.dictionaries(st.from_regex(r"[a-z_]{1,5}", fullmatch=True), short, max_size=2))
+    )
+    quorum = draw(st.integers(1, 9))
+    replicas = draw(st.integers(quorum, 9))
+    return JobSpec(
+        name=draw(st.none() | names),
+        container=draw(containers),
+        agreement=Agreement(
+            replicas=replicas, quorum=quorum, max_attempts=draw(st.integers(replicas, 20))
+        ),
+        priority=draw(st.integers(-1000, 1000)),
+        count=len(parameters) or draw(st.integers(1, 100)),
+        parameters=parameters,
+    )
+
+
+@st.composite
+def results(draw: st.DrawFn) -> Result:
+    assignment_id = draw(assignment_ids)
+    giver_id = draw(giver_ids)
+    task_id = identifiers.task_of(assignment_id)
+    streams = st.builds(
+        Stream,
+        bytes=counts,
+        truncated=st.booleans(),
+        tail=short,
+        encoding=st.sampled_from(["utf-8", "base64"]),
+        sha256=st.none() | hashes,
+    )
+    measured = st.none() | amounts
+    return Result(
+        result_id=identifiers.result_id(assignment_id, giver_id),
+        assignment_id=assignment_id,
+        task_id=task_id,
+        job_id=identifiers.job_of(task_id),
+        giver_id=giver_id,
+        sent_at=draw(moments),
+        outcome=draw(st.sampled_from(Outcome)),
+        exit_code=draw(st.none() | st.integers(-255, 255)),
+        reason=draw(short),
+        stdout=draw(short),
+        stderr=draw(short),
+        stdout_stream=draw(streams),
+        stderr_stream=draw(streams),
+        files=draw(tuples(st.builds(OutputFile, path=short, size_bytes=counts, sha256=hashes))),
+        digest=draw(st.none() | hashes),
+        usage=draw(
+            st.builds(
+                Usage,
+                wall_s=measured,
+                cpu_s=measured,
+                peak_memory_bytes=st.none() | counts,
+                pull_s=measured,
+            )
+        ),
+        image_digest=draw(st.none() | short),
+        platform=draw(st.none() | platforms),
+    )
+
+
+platforms = st.builds(Platform, os=short, architecture=short)
+capacities = st.builds(
+    Capacity,
+    cpus=amounts,
+    memory_bytes=counts,
+    disk_bytes=counts,
+    containers=counts,
+)
+heartbeats = st.builds(
+    Heartbeat,
+    giver_id=giver_ids,
+    boot_id=names,
+    session=names,
+    sequence=counts,
+    interval_s=st.floats(0.001, 3600),
+    state=st.sampled_from(GiverState),
+    state_reason=short,
+    version=short,
+    owner=short,
+    labels=maps,
+    platform=platforms,
+    capacity=capacities,
+    free=capacities,
+    backlog=st.integers(0, 100_000),
+    images=tuples(short),
+    inventory=tuples(
+        st.builds(Held, assignment_id=assignment_ids, state=st.sampled_from(AssignmentState))
+    ),
+    refusals=tuples(st.builds(Refusal, assignment_id=assignment_ids, reason=short)),
+)
+
+MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
+    Submission: st.builds(Submission, job_id=job_ids, submitted_at=moments, spec=specs()),
+    CancelCommand: st.builds(CancelCommand, target=job_ids | task_ids, issued_at=moments),
+    Dispatch: st.builds(
+        Dispatch,
+        giver_id=giver_ids,
+        assignments=tuples(
+            st.builds(
+                Assignment,
+                assignment_id=assignment_ids,
+                task_id=task_ids,
+                job_id=job_ids,
+                container=containers,
+            ),
+            least=1,
+        ),
+    ),
+    CancelAssignments: st.builds(CancelAssignments, assignment_ids=tuples(assignment_ids, least=1)),
+    Heartbeat: heartbeats,
+    Result: results(),
+    StoredBatch: st.builds(
+        StoredBatch,
+        results=tuples(
+            st.builds(
+                StoredResult,
+                result_id=names,
+                assignment_id=assignment_ids,
+                task_id=task_ids,
+                job_id=job_ids,
+                giver_id=giver_ids,
+                outcome=st.sampled_from(Outcome),
+                exit_code=st.none() | st.integers(-255, 255),
+                reason=short,
+                digest=st.none() | hashes,
+                stored_at=moments,
+            ),
+            least=1,
+        ),
+    ),
+}
+
+any_message = st.one_of(*MESSAGES.values())
