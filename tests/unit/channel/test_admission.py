@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from channel import admission
+from schemas.base import MalformedMessage
+from schemas.result import Result
+from schemas.topology import result_key
+from tests.unit.channel.builders import a_result
+from tests.unit.schemas.messages import results
+
+
+@given(results())
+def test_a_result_whose_ids_follow_from_one_another_is_admitted(result: Result) -> None:
+    assert admission.decode(result.encode()) == result
+    assert admission.objection(result, result_key(result.giver_id, result.task_id)) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("result_id", "01JDZZZZZZZZZZZZZZZZZZZZZZ-0-1@giver-2"),
+        ("result_id", "01JDZZZZZZZZZZZZZZZZZZZZZZ-0-2@giver-1"),
+        ("task_id", "01JDZZZZZZZZZZZZZZZZZZZZZZ-1"),
+        ("job_id", "01JDZZZZZZZZZZZZZZZZZZZZZA"),
+    ],
+)
+def test_a_result_that_contradicts_itself_is_malformed_and_the_field_named(
+    field: str, value: str
+) -> None:
+    body = a_result(**{field: value}).encode()
+    with pytest.raises(MalformedMessage, match=f"^Result: {field}: '{value}' does not follow"):
+        admission.decode(body)
+
+
+@pytest.mark.parametrize(
+    "routing_key",
+    [
+        "giver-2.01JDZZZZZZZZZZZZZZZZZZZZZZ-0",
+        "giver-1.01JDZZZZZZZZZZZZZZZZZZZZZZ-1",
+        "channel.results",
+        "",
+    ],
+)
+def test_a_result_under_a_routing_key_not_its_own_is_objected_to(routing_key: str) -> None:
+    objection = admission.objection(a_result(), routing_key)
+    assert objection is not None
+    assert "'giver-1.01JDZZZZZZZZZZZZZZZZZZZZZZ-0'" in objection
+    assert objection.endswith(f"came under {routing_key!r}")

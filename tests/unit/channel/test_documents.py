@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import UTC
+
+import bson
+from bson.codec_options import CodecOptions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channel import documents
+from channel.documents import Document
+from schemas.heartbeat import Heartbeat
+from schemas.result import Result
+from tests.unit.channel.builders import NOON, a_result
+from tests.unit.schemas.messages import heartbeats, results
+
+senders = st.none() | st.just("someone")
+
+
+def through_the_database(document: Document) -> Document:
+    options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+    return bson.decode(bson.encode(document), options)
+
+
+@given(results(), senders)
+def test_a_result_comes_back_from_the_database_as_it_was_sent(
+    result: Result, sender: str | None
+) -> None:
+    document = documents.from_result(result, sender, NOON)
+    assert document["_id"] == result.result_id
+    kept = documents.to_result(through_the_database(document))
+    sent = {**result.model_dump(), "sent_at": documents.whole_milliseconds(result.sent_at)}
+    assert kept.model_dump() == {**sent, "stored_at": NOON, "sent_by": sender}
+
+
+@given(results())
+def test_a_summary_says_the_same_whether_made_from_the_result_or_from_its_document(
+    result: Result,
+) -> None:
+    document = documents.from_result(result, None, NOON)
+    assert documents.to_summary(through_the_database(document)) == documents.summary(result, NOON)
+
+
+def test_a_document_of_a_newer_version_is_read_by_this_one() -> None:
+    document = documents.from_result(a_result(), None, NOON)
+    document["from_the_future"] = 1
+    assert documents.to_result(document).result_id == a_result().result_id
+
+
+@given(heartbeats, senders)
+def test_a_registration_comes_back_as_the_heartbeat_told_it(
+    heartbeat: Heartbeat, sender: str | None
+) -> None:
+    told = documents.from_heartbeat(heartbeat, sender)
+    stored = through_the_database({**told, "first_seen": NOON, "last_seen": NOON})
+    registration = documents.to_registration(stored)
+    for field in ("giver_id", "boot_id", "state", "labels", "platform", "capacity", "images"):
+        assert getattr(registration, field) == getattr(heartbeat, field)
+    assert registration.sent_by == sender
+    assert registration.last_seen == NOON
