@@ -20,6 +20,10 @@ from pika.exceptions import (
 from broker.errors import BrokerUnreachable, ChannelLost
 from schemas.identifiers import new_session
 
+REPLY_TIMEOUT_S = 10.0
+"""For one declaration and the like. A broker that has just been killed and started can keep silent
+for a minute over a queue that it is still recovering, and answer at once when asked anew."""
+
 CLOSE_TIMEOUT_S = 3.0
 """How long a polite goodbye may take before the socket is simply closed."""
 
@@ -60,20 +64,18 @@ class Connection:
     `session` names it and is never used again.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self.session = new_session()
         self.blocked = False
         """The broker takes no messages for now: it is short of memory or disk."""
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Ends with the reason once the connection is gone."""
-        self.name = name
         self._pika: Any = None
 
     @classmethod
     async def open(
         cls,
         parameters: pika.connection.Parameters,
-        name: str,
         on_blocked: Callable[[Connection], None],
     ) -> Connection:
         """Connect once.
@@ -81,7 +83,7 @@ class Connection:
         Raises:
             BrokerUnreachable: says why, for a person; the caller adds where.
         """
-        self = cls(name)
+        self = cls()
         opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def failed(_: Any, error: BaseException) -> None:
@@ -154,7 +156,7 @@ class AmqpChannel:
         except AMQPError as error:
             raise ChannelLost(str(error) or "the connection is closed") from error
         self.raw.add_on_close_callback(self._closed)
-        await opened
+        await self._answer(opened, "channel_open")
         return self
 
     @property
@@ -172,11 +174,18 @@ class AmqpChannel:
             getattr(self.raw, method)(*args, callback=partial(_resolve, reply), **kwargs)
         except AMQPError as error:
             raise ChannelLost(str(error) or type(error).__name__) from error
-        return await reply
+        return await self._answer(reply, method)
 
     def close(self) -> None:
         with contextlib.suppress(AMQPError):
             self.raw.close()
+
+    async def _answer(self, reply: asyncio.Future[Any], method: str) -> Any:
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                return await reply
+        except TimeoutError:
+            raise ChannelLost(f"no answer to {method} within {REPLY_TIMEOUT_S:g} s") from None
 
     def _expect(self) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -228,8 +237,15 @@ def _innermost(error: BaseException) -> str:
     """The system's own words below pika's layers."""
     seen: BaseException = error
     while True:
-        nested = getattr(seen, "exceptions", None) or [
-            part for part in seen.args if isinstance(part, BaseException)
+        # A workflow has `exceptions`, a phase of it `exception`; others carry theirs in `args`.
+        nested = [
+            part
+            for part in (
+                *seen.args,
+                *getattr(seen, "exceptions", ()),
+                getattr(seen, "exception", None),
+            )
+            if isinstance(part, BaseException)
         ]
         if not nested:
             break

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from broker.connection import Connection
 from broker.consumer import Consumer
 from broker.declaration import declare
-from broker.errors import BrokerUnreachable, ChannelLost, LinkStopped
+from broker.errors import BrokerUnreachable, ChannelLost, DeclarationRefused, LinkStopped
 from broker.publisher import Publisher
 from broker.tenant import Tenant
 from runtime.command_line import redact
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 HEARTBEAT_S = 10
-"""A broker that is silent for this long (and 5 s more, pika's allowance) counts as lost."""
+"""Agreed with the broker. pika notices silence after once to twice this and 5 s more."""
 
 HANDSHAKE_TIMEOUT_S = 8
 """From the first packet to an open connection: a frozen broker accepts, but does not answer."""
@@ -77,7 +77,7 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        return self._connected.is_set()
+        return self._connected.is_set() and self._stopped is None
 
     @property
     def blocked(self) -> bool:
@@ -152,7 +152,10 @@ class Link:
             return
         await self.stop()
         if self._refused.done():
-            raise self._refused.result()
+            refusal = self._refused.result()
+            if isinstance(refusal, DeclarationRefused):
+                raise refusal
+            raise BrokerUnreachable(f"broker {self._url}: {refusal}", permanent=True) from refusal
         reason = self._last_error or "no answer: see that it is not frozen or behind a firewall"
         raise BrokerUnreachable(
             f"broker {self._url} cannot be reached within {timeout_s:g} s: {reason}"
@@ -199,12 +202,7 @@ class Link:
         raise AssertionError("unreachable: the retries have no end")
 
     async def _connect_once(self) -> Connection:
-        try:
-            connection = await Connection.open(self._parameters, self._name, self._on_blocked)
-        except BrokerUnreachable as error:
-            raise BrokerUnreachable(
-                f"broker {self._url}: {error}", permanent=error.permanent
-            ) from error
+        connection = await Connection.open(self._parameters, self._on_blocked)
         self._connection = connection
         self.session = connection.session
         self.epoch += 1
@@ -240,6 +238,7 @@ class Link:
         (log.error if permanent else log.warning)(
             "broker_unreachable",
             link=self._name,
+            broker=self._url,
             error=str(error),
             attempt=state.attempt_number,
             retry_in_s=round(state.next_action.sleep, 1) if state.next_action else None,
@@ -288,8 +287,10 @@ class Link:
 
 def _parameters(url: str, name: str) -> pika.connection.Parameters:
     try:
+        if not url.startswith(("amqp://", "amqps://")):
+            raise ValueError("it starts with neither amqp:// nor amqps://")
         parameters = pika.URLParameters(url)
-    except (ValueError, TypeError, AMQPError) as error:
+    except (ValueError, TypeError, LookupError, AMQPError) as error:
         raise SettingsError(
             f"broker URL {redact(url)!r} does not fit ({error}): "
             "give it as amqp://user:password@host:5672/vhost"
