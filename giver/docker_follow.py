@@ -102,9 +102,10 @@ class Followers:
             started(0.0)
             self._drain(client, container_id, stream, output, usage)
         finally:
-            stream.close()
+            # The response first: it flushes what it read from, which fails on a closed stream.
             if (response := getattr(stream, "_response", None)) is not None:
                 response.close()
+            stream.close()
 
     def _explain_start(self, client: APIClient, container_id: str, error: APIError) -> None:
         """
