@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from broker import Consumer, Link, PublishError, Unroutable
 from runtime.lifecycle import TaskGuard
@@ -122,6 +122,7 @@ class Leader:
         self._heartbeats = link.consumer(
             queue=lambda session: topology.heartbeat_queue(f"seeker-{reader}", session),
             decode=Heartbeat.decode,
+            bind_to=[topology.HEARTBEATS],
             auto_ack=True,
         )
 
@@ -234,7 +235,7 @@ class Leader:
         """Try again while the database is away, for as long as the lease holds."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnreachable),
-            wait=wait_exponential_jitter(initial=0.1, max=2.0),
+            wait=wait_random_exponential(multiplier=0.1, max=2.0),
             before_sleep=lambda state: log.warning("database_away", attempt=state.attempt_number),
         ):
             with attempt:

@@ -9,7 +9,7 @@ import socket
 import time
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from runtime.lifecycle import TaskGuard
 from schemas.identifiers import new_session
@@ -47,7 +47,7 @@ class SeekerService:
     async def _serve(self) -> None:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnreachable),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=wait_random_exponential(multiplier=0.2, max=5.0),
             before_sleep=lambda state: log.warning(
                 "database_away", error=str(state.outcome and state.outcome.exception())
             ),

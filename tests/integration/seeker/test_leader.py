@@ -1,0 +1,291 @@
+"""The seeker against a real broker and database; giver and channel are played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from broker import Consumer, Link
+from runtime.lifecycle import TaskGuard
+from schemas import identifiers, topology
+from schemas.assignment import Assignment, CancelAssignments, Dispatch
+from schemas.heartbeat import Capacity, Heartbeat, Held, Platform
+from schemas.job import ContainerSpec, JobSpec
+from schemas.result import StoredBatch, StoredResult
+from schemas.states import AssignmentState, GiverState, Outcome
+from seeker.client import Client
+from seeker.service import SeekerService
+from seeker.settings import SeekerSettings
+from seeker.store import Store
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class PlayedGiver:
+    """Speaks the protocol: beats, collects assignments, and has results stored."""
+
+    def __init__(self, url: str, giver_id: str, containers: int = 1000) -> None:
+        self.id = giver_id
+        self.capacity = Capacity(
+            cpus=containers, memory_bytes=1 << 50, disk_bytes=1 << 60, containers=containers
+        )
+        self.link = Link(url, name=giver_id, topology=topology.DURABLE)
+        self.publisher = self.link.publisher()
+        self.tasks: Consumer[Dispatch] = self.link.consumer(
+            queue=lambda session: topology.tasks_queue(giver_id, session), decode=Dispatch.decode
+        )
+        self.control: Consumer[CancelAssignments] = self.link.consumer(
+            queue=lambda session: topology.control_queue(giver_id, session),
+            decode=CancelAssignments.decode,
+        )
+        self.held: dict[str, Assignment] = {}
+        self.sequence = 0
+
+    async def beat(self, interval_s: float = 0.5) -> None:
+        self.sequence += 1
+        beat = Heartbeat(
+            giver_id=self.id,
+            boot_id="boot",
+            session=self.link.session,
+            sequence=self.sequence,
+            interval_s=interval_s,
+            state=GiverState.READY,
+            version="test",
+            platform=Platform(os="linux", architecture="amd64"),
+            capacity=self.capacity,
+            free=self.capacity,
+            backlog=0,
+            inventory=tuple(
+                Held(assignment_id=held, state=AssignmentState.RUNNING) for held in self.held
+            ),
+        )
+        await self.publisher.publish(
+            exchange=topology.HEARTBEATS.name,
+            routing_key="",
+            body=beat.encode(),
+            message_id=str(self.sequence),
+            mandatory=False,
+        )
+
+    async def keep_beating(self) -> None:
+        while True:
+            await self.beat()
+            await asyncio.sleep(0.2)
+
+    async def collect(self, count: int) -> list[Assignment]:
+        """Wait until `count` different assignments are held."""
+        while len(self.held) < count:
+            batch = await self.tasks.take()
+            for delivery in batch:
+                self.held |= {a.assignment_id: a for a in delivery.message.assignments}
+            self.tasks.ack(batch)
+        return list(self.held.values())
+
+    async def succeed(self, *assignments: Assignment) -> None:
+        """As the channel would tell it."""
+        batch = StoredBatch(
+            results=tuple(
+                StoredResult(
+                    result_id=identifiers.result_id(a.assignment_id, self.id),
+                    assignment_id=a.assignment_id,
+                    task_id=a.task_id,
+                    job_id=a.job_id,
+                    giver_id=self.id,
+                    outcome=Outcome.SUCCEEDED,
+                    exit_code=0,
+                    reason="",
+                    digest="same",
+                    stored_at=datetime.now(UTC),
+                )
+                for a in assignments
+            )
+        )
+        await self.publisher.publish(
+            exchange=topology.STORED.name,
+            routing_key="",
+            body=batch.encode(),
+            message_id=assignments[0].assignment_id,
+        )
+        for assignment in assignments:
+            self.held.pop(assignment.assignment_id, None)
+
+
+@contextlib.asynccontextmanager
+async def joined(url: str, giver_id: str, containers: int = 1000) -> AsyncIterator[PlayedGiver]:
+    giver = PlayedGiver(url, giver_id, containers)
+    await giver.link.start(timeout_s=10)
+    beating = asyncio.create_task(giver.keep_beating())
+    try:
+        yield giver
+    finally:
+        beating.cancel()
+        await giver.link.stop()
+
+
+@pytest.fixture
+def settings(broker_url: str, mongodb_url: str) -> SeekerSettings:
+    return SeekerSettings(
+        broker_url=broker_url,
+        mongodb_url=mongodb_url,
+        database=f"test_seeker_{identifiers.new_session()}",
+        lease_s=2,
+    )
+
+
+@pytest.fixture
+async def store(settings: SeekerSettings) -> AsyncIterator[Store]:
+    store = Store(settings.mongodb_url, settings.database)
+    yield store
+    await store._client.drop_database(settings.database)
+    await store.close()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: SeekerSettings) -> AsyncIterator[SeekerService]:
+    guard = TaskGuard()
+    service = SeekerService(settings, guard)
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+        await guard.cancel()
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 20) -> None:
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = condition()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def job_state(store: Store, job_id: str) -> str | None:
+    document = await store.job(job_id)
+    return document["state"] if document else None
+
+
+def spec(count: int = 1) -> JobSpec:
+    return JobSpec(container=ContainerSpec(image="image", command=("x", "{{index}}")), count=count)
+
+
+async def test_a_job_goes_out_and_ends_with_its_results(
+    settings: SeekerSettings, store: Store
+) -> None:
+    async with running(settings), joined(settings.broker_url, "g1") as giver:
+        submission = await Client(settings).submit(spec(300))
+        assignments = await giver.collect(300)
+        assert {a.container.command for a in assignments} == {("x", str(i)) for i in range(300)}
+        await giver.succeed(*assignments)
+        await until(lambda: _ended(store, submission.job_id))
+        job = await store.job(submission.job_id)
+        assert job is not None
+        assert job["counts"]["succeeded"] == 300
+
+
+async def _ended(store: Store, job_id: str) -> bool:
+    return await job_state(store, job_id) == "succeeded"
+
+
+async def test_a_silent_giver_is_purged_and_its_task_goes_to_the_next(
+    settings: SeekerSettings, store: Store
+) -> None:
+    async with running(settings):
+        async with joined(settings.broker_url, "g1") as first:
+            submission = await Client(settings).submit(spec())
+            await first.collect(1)
+        # Its connection is gone, and with it the heartbeats.
+        async with joined(settings.broker_url, "g2") as second:
+            (assignment,) = await second.collect(1)
+            assert assignment.assignment_id.endswith("-2")
+            await second.succeed(assignment)
+            await until(lambda: _ended(store, submission.job_id))
+        former = {g["_id"]: g for g in await store.givers(former=True)}
+        assert former["g1"]["member"] is False
+        assert former["g1"]["strikes"] >= 3
+        task = await store.task(assignment.task_id)
+        assert task is not None
+        assert [a["state"] for a in task["assignments"]] == ["lost", "reported"]
+
+
+async def test_a_cancelled_job_tells_its_giver_to_stop(
+    settings: SeekerSettings, store: Store
+) -> None:
+    async with running(settings), joined(settings.broker_url, "g1") as giver:
+        client = Client(settings)
+        submission = await client.submit(spec(3))
+        assignments = await giver.collect(3)
+        await client.cancel(submission.job_id)
+        told: set[str] = set()
+        while len(told) < 3:
+            batch = await giver.control.take()
+            told |= {i for delivery in batch for i in delivery.message.assignment_ids}
+            giver.control.ack(batch)
+        assert told == {a.assignment_id for a in assignments}
+
+
+async def test_another_seeker_stands_by_and_takes_over(
+    settings: SeekerSettings, store: Store
+) -> None:
+    async with joined(settings.broker_url, "g1") as giver:
+        async with running(settings), running(settings):
+            submission = await Client(settings).submit(spec(5))
+            await giver.collect(5)
+        # Both are gone; a third goes on where they stopped.
+        async with running(settings):
+            await giver.succeed(*giver.held.values())
+            await until(lambda: _ended(store, submission.job_id))
+
+
+async def test_a_killed_seeker_loses_nothing(settings: SeekerSettings, store: Store) -> None:
+    environment = {
+        **os.environ,
+        "SEEKER_BROKER_URL": settings.broker_url,
+        "SEEKER_MONGODB_URL": settings.mongodb_url,
+        "SEEKER_DATABASE": settings.database,
+        "SEEKER_LEASE_S": "2",
+    }
+
+    async def start() -> asyncio.subprocess.Process:
+        code = "from seeker.cli import main; main(['run'])"
+        return await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=environment)
+
+    seeker = await start()
+    async with joined(settings.broker_url, "g1", containers=100) as giver:
+        client = Client(settings)
+        jobs = [(await client.submit(spec(200))).job_id for _ in range(5)]
+        for _ in range(3):
+            await giver.collect(100)
+            seeker.send_signal(signal.SIGKILL)
+            await seeker.wait()
+            await giver.succeed(*giver.held.values())
+            seeker = await start()
+
+        async def serve() -> None:
+            while True:
+                await giver.collect(1)
+                await giver.succeed(*giver.held.values())
+
+        serving = asyncio.create_task(serve())
+        try:
+            for job_id in jobs:
+                await until(lambda job_id=job_id: _ended(store, job_id), timeout_s=60)
+        finally:
+            serving.cancel()
+            seeker.terminate()
+            ended = await seeker.wait()
+        assert ended == 0
+        for job_id in jobs:
+            job = await store.job(job_id)
+            assert job is not None
+            assert job["counts"]["succeeded"] == 200
