@@ -48,7 +48,7 @@ def configure_logging(level: LogLevel = "info", fmt: LogFormat | None = None) ->
     logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s", force=True)
     # pika repeats at length what the link reports in one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    for chatty in ("httpx", "httpcore", "urllib3", "docker", "uvicorn.access", "pymongo"):
+    for chatty in ("httpx", "httpcore", "urllib3", "docker", "uvicorn", "pymongo"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

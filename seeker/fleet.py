@@ -11,7 +11,7 @@ from enum import Enum, auto
 import structlog
 
 from schemas.heartbeat import Heartbeat
-from seeker.model import Giver, Now, Standing
+from seeker.model import Giver, Now, Setback, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -105,8 +105,14 @@ class Fleet:
         return standing.reputation
 
 
-def back_off(giver: Giver, now: Now) -> None:
-    """Give a giver that failed for its own reasons a pause, doubling each time in a row."""
-    giver.failures += 1
-    pause = min(BACKOFF_LONGEST_S, 2.0 ** (giver.failures - 1))
-    giver.not_before = now.monotonic + pause
+def back_off(giver: Giver, image: str, now: Now) -> None:
+    """Give a giver that refused, or failed for its own reasons, a pause, doubling each time.
+
+    Without it, a giver that fails fast would look like the least loaded one and get everything.
+    """
+    last = giver.setbacks.get(image)
+    count = last.count + 1 if last else 1
+    pause = min(BACKOFF_LONGEST_S, 2.0 ** (count - 1))
+    forgotten = now.monotonic - BACKOFF_LONGEST_S
+    giver.setbacks = {i: s for i, s in giver.setbacks.items() if s.until > forgotten}
+    giver.setbacks[image] = Setback(count=count, until=now.monotonic + pause)

@@ -201,6 +201,15 @@ class Standing:
         return (self.agreed + 1) / (self.agreed + self.disagreed + 2)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """Refusals, and failures for the giver's own reasons, in a row."""
+
+    count: int
+    until: float
+    """Monotonic time before which it gets nothing more of the kind."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Giver:
     id: str
@@ -219,10 +228,8 @@ class Giver:
     assignments: dict[str, Assignment] = field(default_factory=dict)
     """Live ones, by id."""
     standing: Standing = field(default_factory=Standing)
-    failures: int = 0
-    """Runs in a row that failed for the giver's own reasons."""
-    not_before: float = 0.0
-    """Monotonic time until which it gets nothing new, backing off from `failures`."""
+    setbacks: dict[str, Setback] = field(default_factory=dict)
+    """By image: one that cannot be pulled says nothing of the others."""
     unwanted_told_at: float = float("-inf")
     """When it was last told to stop what nobody wants."""
     saved_at: float = float("-inf")

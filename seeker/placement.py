@@ -58,8 +58,9 @@ def consider(
         )
     if taken:
         return refuse("has tried this task already", lasting=True)
-    if now < giver.not_before:
-        return refuse(f"failed {giver.failures} times in a row, backing off")
+    setback = giver.setbacks.get(image)
+    if setback is not None and now < setback.until:
+        return refuse(f"failed {setback.count} times in a row with this image, and pauses")
     load = load_after(giver, needed)
     if load > 1 + giver.beat.backlog / max(1, giver.capacity.containers):
         return refuse("is full")

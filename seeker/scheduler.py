@@ -87,7 +87,7 @@ class Scheduler:
         for refusal in beat.refusals:
             assignment = giver.assignments.get(refusal.assignment_id)
             if assignment is not None:
-                back_off(giver, now)
+                back_off(giver, assignment.task.job.spec.container.image, now)
                 self._end(assignment, AssignmentState.REFUSED, refusal.reason, now)
         self._reconcile(giver, beat, now, everything=news is News.SESSION)
 
@@ -300,7 +300,7 @@ class Scheduler:
     def _stored(self, result: StoredResult, now: Now) -> None:
         job = self._jobs.get(result.job_id)
         task = job.tasks.get(identifiers.index_of(result.task_id)) if job is not None else None
-        if task is None:
+        if job is None or task is None:
             self._changes.late_results.append(result)
             return
         number = int(result.assignment_id.rpartition("-")[2])
@@ -326,10 +326,11 @@ class Scheduler:
         if result.digest is not None:
             self._vote(task, result, result.digest)
         if giver is not None:
+            image = job.spec.container.image
             if result.outcome is Outcome.INFRASTRUCTURE_ERROR:
-                back_off(giver, now)
+                back_off(giver, image, now)
             else:
-                giver.failures = 0
+                giver.setbacks.pop(image, None)
         self._end(assignment, AssignmentState.REPORTED, result.reason, now)
 
     def _vote(self, task: Task, result: StoredResult, digest: str) -> None:

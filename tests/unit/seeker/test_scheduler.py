@@ -376,3 +376,16 @@ def test_a_returned_standing_survives_a_purge(world: World) -> None:
     assert "g1" not in world.fleet.givers
     world.join("g1")
     assert world.fleet.givers["g1"].standing.agreed == 7
+
+
+def test_an_image_that_cannot_be_pulled_does_not_keep_a_giver_from_others(world: World) -> None:
+    world.join("g1")
+    world.submit()
+    (bad,) = world.dispatched()
+    world.report(bad, digest=None, outcome=Outcome.INFRASTRUCTURE_ERROR)
+    other = JobSpec(container=ContainerSpec(image="other"))
+    job_id = identifiers.new_job_id()
+    world.scheduler.submitted(Submission(job_id=job_id, submitted_at=START, spec=other))
+    assert [a.task.job.id for a in world.dispatched()] == [job_id]
+    world.seconds += 1
+    assert [a.task for a in world.dispatched()] == [bad.task]
