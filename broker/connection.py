@@ -10,6 +10,7 @@ from typing import Any
 
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowAborted
 from pika.exceptions import (
     AMQPError,
     ChannelClosedByBroker,
@@ -56,6 +57,13 @@ class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
             super()._adapter_emit_data(b"".join(self._frames))
         self._frames = []
         self._frames_bytes = 0
+
+    def _on_connection_workflow_done(self, outcome: Any) -> None:
+        # pika reports an abort during the handshake by its class, which it then takes for a
+        # connection and fails an assertion.
+        if outcome is AMQPConnectionWorkflowAborted:
+            outcome = AMQPConnectionWorkflowAborted()
+        super()._on_connection_workflow_done(outcome)
 
 
 class Connection:
