@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import click
+
+from giver.cli import serve
 from giver.docker_engine import DockerEngine
 from giver.engine import Container, Exit
 from giver.output import STDOUT, Output
+from giver.settings import GiverSettings
+from runtime.command_line import UserError, async_command
+from runtime.logs import configure_logging
 from schemas.identifiers import index_of, task_of
 
 EVERY = 4
@@ -37,3 +43,18 @@ class LyingEngine(DockerEngine):
         if lies_about(container.assignment_id):
             output = Negative(output.limit, output.on_excess, output.stdout, output.stderr)
         return await super().follow(container, output, started)
+
+
+@click.command()
+@async_command
+async def main() -> None:
+    """As `giver run`, but dishonest."""
+    settings = GiverSettings.load()
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.id is None:
+        raise UserError("GIVER_ID is not set: the liar does not make up one of its own")
+    await serve(settings, LyingEngine(settings.id, settings))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m deploy.demo.liar")
