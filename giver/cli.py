@@ -104,3 +104,7 @@ def _labels(pairs: tuple[str, ...]) -> dict[str, str] | None:
             raise UserError(f"--label {pair!r} does not fit: give it as NAME=VALUE")
         labels[name] = value
     return labels or None
+
+
+if __name__ == "__main__":
+    main()
