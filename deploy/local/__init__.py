@@ -1,0 +1,1 @@
+"""The local stack: `make up`, `make down` and what `make demo` and `make test` stand on."""
