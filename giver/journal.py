@@ -46,6 +46,8 @@ KEEP_S = 24 * 3600.0
 """Confirmed results and cancels are kept so many and so long, to answer repeats."""
 _PRUNE_INTERVAL_S = 5.0
 _CHECKPOINT_PAGES = 4_000
+_LOCK_WAIT_S = 5.0
+"""Nobody else writes here, but somebody may look."""
 
 
 class JournalError(Exception):
@@ -177,7 +179,7 @@ class Journal:
     def _work(self, opened: asyncio.Future[Snapshot]) -> None:
         try:
             with contextlib.closing(
-                sqlite3.connect(self._path, isolation_level=None)
+                sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_WAIT_S)
             ) as connection:
                 self._prepare(connection)
                 self._answer([(opened, self._load(connection), None)])

@@ -8,25 +8,18 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import docker
 import httpx
 import pytest
+from giver_desk import Assign, Containers, Desk, GiverProcess, none_left, running_giver, until
 
 from giver.hardening import ASSIGNMENT_LABEL, GIVER_LABEL, container_name
 from giver.identity import IdentityError
 from giver.service import GiverService
 from giver.settings import GiverSettings
 from schemas.states import GiverState, Outcome
-
-from .conftest import Desk, GiverProcess, running_giver, until
-from .test_outcomes import none_left
-
-Assign = Callable[..., Any]
-Containers = Callable[[], list[dict[str, Any]]]
 
 unclosed_by_docker_py = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"

@@ -5,25 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import docker
 import pytest
+from giver_desk import Assign, Containers, Desk, none_left, running_giver
 
 from giver.service import GiverService
 from giver.settings import GiverSettings
 from schemas.states import Outcome
-
-from .conftest import Desk, running_giver, until
-
-Assign = Callable[..., Any]
-Containers = Callable[[], list[dict[str, Any]]]
-
-
-async def none_left(containers: Containers) -> None:
-    await until(lambda: not containers())
 
 
 @pytest.fixture
