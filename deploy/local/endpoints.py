@@ -35,8 +35,11 @@ VARIABLES = {
 """What a user may set, for `--help`."""
 
 
-def docker(environ: Mapping[str, str], own_url: str, own_runs: bool) -> Endpoint:
+def docker(environ: Mapping[str, str], own_url: str, own_used: bool) -> Endpoint:
     """
+    Args:
+        own_used: the stack is up and has a private engine, be it alive or not.
+
     Raises:
         StackError: the engine named does not answer, or LOCAL_DOCKER is not understood.
     """
@@ -52,7 +55,7 @@ def docker(environ: Mapping[str, str], own_url: str, own_runs: bool) -> Endpoint
         if trouble := docker_engine.problem(named):
             raise StackError(_wrong("DOCKER_HOST", named, "as Docker", trouble))
         return Endpoint(private=False, url=named)
-    if own_runs or docker_engine.problem(SYSTEM_SOCKET):
+    if own_used or docker_engine.problem(SYSTEM_SOCKET):
         return own
     return Endpoint(private=False, url=SYSTEM_SOCKET)
 
@@ -91,7 +94,7 @@ def mongodb(environ: Mapping[str, str], own_url: str) -> Endpoint:
         with contextlib.closing(client):
             hello = client.admin.command("hello")
     except PyMongoError as error:
-        trouble = str(error).partition(", Timeout")[0]
+        trouble = str(error).partition(" (configured")[0]
         raise StackError(
             _wrong("LOCAL_MONGODB_URL", redact(named), "as MongoDB", trouble)
         ) from error
@@ -114,6 +117,19 @@ def require_root(privilege: Privilege) -> None:
             "this user use it:\n\n"
             "    sudo systemctl start docker && sudo usermod -aG docker $USER && newgrp docker\n\n"
             "or name another engine with DOCKER_HOST."
+        )
+
+
+def require_same(what: str, before: Endpoint | None, now: Endpoint) -> None:
+    """
+    Raises:
+        StackError: a stack that is up would go on with another one than its services use.
+    """
+    if before is not None and before != now:
+        old, new = ("a private one" if end.private else redact(end.url) for end in (before, now))
+        raise StackError(
+            f"the stack is up and uses {old} as {what}, and now would use {new}: take it down "
+            "first with `make down`, or see that the same one answers"
         )
 
 

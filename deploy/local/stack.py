@@ -247,10 +247,13 @@ class Stack:
     def _start_infra(self, progress: Progress, also: Sequence[str] = ()) -> None:
         state = self._state
         with progress.step("look for Docker, RabbitMQ and MongoDB"):
-            own_runs = self._supervisor.running("dockerd") is not None
-            docker = endpoints.docker(self._environ, self._plan.dockerd.url, own_runs)
+            own_used = state.docker is not None and state.docker.private
+            docker = endpoints.docker(self._environ, self._plan.dockerd.url, own_used)
             broker = endpoints.broker(self._environ, self._plan.rabbitmq.url)
             mongodb = endpoints.mongodb(self._environ, self._plan.mongod.url)
+            endpoints.require_same("Docker", state.docker, docker)
+            endpoints.require_same("RabbitMQ", state.broker, broker)
+            endpoints.require_same("MongoDB", state.mongodb, mongodb)
             needed = [*packages.PLAYGROUND, *(packages.program(name) for name in also)]
             needed += packages.DOCKER if docker.private else ()
             needed += packages.RABBITMQ if broker.private else ()

@@ -16,7 +16,7 @@ from deploy.local.service import Service
 from deploy.local.state import StackState
 
 _TITLES = {"dockerd": "Docker engine", "rabbitmq": "RabbitMQ", "mongodb": "MongoDB"}
-_TAIL_LINES = 20
+_TAIL_LINES = 10
 _POLL_S = 0.1
 
 
@@ -125,5 +125,5 @@ class Supervisor:
         if log.exists():
             written = log.read_bytes()[self._log_starts.get(service.name, 0) :]
             lines = written.decode(errors="replace").splitlines()[-_TAIL_LINES:]
-            text = "".join(f"\n    {line[:400]}" for line in lines)
+            text = "".join(f"\n    {line[:300]}" for line in lines)
         return f"{service.name} {problem}. The end of {log}:{text or ' (nothing)'}"
