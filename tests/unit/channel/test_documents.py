@@ -58,3 +58,13 @@ def test_a_registration_comes_back_as_the_heartbeat_told_it(
         assert getattr(registration, field) == getattr(heartbeat, field)
     assert registration.sent_by == sender
     assert registration.last_seen == NOON
+
+
+@given(heartbeats)
+def test_labels_may_have_names_that_the_database_would_not_let_a_field_have(
+    heartbeat: Heartbeat,
+) -> None:
+    labels = {"with.dots": "a", "$dollar": "b", "nul\x00": "c", "": "d"}
+    told = documents.from_heartbeat(heartbeat.model_copy(update={"labels": labels}), None)
+    stored = through_the_database({**told, "first_seen": NOON, "last_seen": NOON})
+    assert documents.to_registration(stored).labels == labels
