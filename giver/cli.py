@@ -13,7 +13,7 @@ from giver.engine import Engine
 from giver.identity import IdentityError
 from giver.journal import JournalError
 from giver.service import GiverService
-from giver.settings import GiverSettings
+from giver.settings import GiverAddress, GiverSettings
 from runtime import lifecycle
 from runtime.command_line import (
     Failed,
@@ -75,8 +75,8 @@ async def serve(settings: GiverSettings, engine: Engine | None = None) -> None:
 @async_command
 async def info(as_json: bool) -> None:
     """What the giver running on this host says of itself."""
-    settings = GiverSettings.load()
-    url = f"http://{settings.http_host}:{settings.http_port}/info"
+    address = GiverAddress.load()
+    url = f"http://{address.http_host}:{address.http_port}/info"
     try:
         async with httpx.AsyncClient(timeout=5) as client:
             response = await client.get(url)

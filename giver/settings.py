@@ -14,10 +14,17 @@ from schemas.identifiers import GiverId
 from schemas.job import MIB
 
 
-class GiverSettings(ServiceSettings):
-    """From options, then `GIVER_…` in the environment, then the local stack's `.local/env`."""
+class GiverAddress(ServiceSettings):
+    """Where a giver's own HTTP endpoint is."""
 
     model_config = SettingsConfigDict(env_prefix="GIVER_", frozen=True, extra="ignore")
+
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8701
+
+
+class GiverSettings(GiverAddress):
+    """From options, then `GIVER_…` in the environment, then the local stack's `.local/env`."""
 
     broker_url: str
     docker_host: str | None = None
@@ -56,7 +63,5 @@ class GiverSettings(ServiceSettings):
     reap_grace_s: Annotated[float, Field(ge=0)] = 60.0
     """Age that a container nobody knows must have before it is removed."""
 
-    http_host: str = "127.0.0.1"
-    http_port: Annotated[int, Field(ge=0, le=65535)] = 8701
     log_level: LogLevel = "info"
     log_format: LogFormat | None = None
