@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from rich.console import Console
 from deploy.demo import cast, job, palette, records
 from deploy.demo.audit import Verdict, WrongRecords
 from deploy.demo.picture import Scene, WrongTile, assemble
-from deploy.demo.play import Play, Stalled, progress_bar
+from deploy.demo.play import Course, Play, Stalled, progress_bar
 from deploy.demo.reference import reference
 from deploy.demo.report import Report
 from deploy.local import image
@@ -26,7 +27,8 @@ from deploy.local.layout import CHECKOUT
 from deploy.local.progress import OnConsole
 from deploy.local.services import console_script
 from deploy.local.stack import Stack
-from runtime.command_line import Failed
+from runtime.command_line import Failed, UserError
+from runtime.logs import configure_logging
 from seeker.client import Client
 from seeker.settings import SeekerSettings
 
@@ -70,8 +72,7 @@ class Demo:
             kill=lambda: self._stack.kill(cast.DOOMED),
             fallen=lambda: cast.fallen(self._stack),
         )
-        with progress_bar(self._console) as bar:
-            course = asyncio.run(play.follow(bar))
+        course = self._follow(play, client, job_id)
         with progress.step("collect every answer"):
             verdicts = asyncio.run(records.collect(client, env["CHANNEL_URL"], task_ids))
         with progress.step("compare every pixel with a picture computed without the system"):
@@ -101,6 +102,16 @@ class Demo:
         submitted = json.loads(done.stdout)
         return submitted["job_id"], submitted["task_ids"]
 
+    def _follow(self, play: Play, client: Client, job_id: str) -> Course:
+        try:
+            with progress_bar(self._console) as bar:
+                return asyncio.run(play.follow(bar))
+        except BaseException:
+            # It would otherwise still be there at the next demo, and take its time.
+            with contextlib.suppress(click.ClickException):
+                asyncio.run(client.cancel(job_id))
+            raise
+
     def _assemble(self, verdicts: list[Verdict]) -> int:
         """Write the picture, read it back, and count the pixels that are wrong."""
         texts = {
@@ -124,7 +135,7 @@ def from_here(path: Path) -> Path:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
     default=CHECKOUT / "demo.png",
     help="Where to write the picture.  [default: demo.png of this clone]",
 )
@@ -133,6 +144,9 @@ def main(output: Path) -> None:
 
     Brings up the local stack, and leaves it up; `make down` ends it.
     """
+    if not output.resolve().parent.is_dir():
+        raise UserError(f"--output {output}: the folder {output.parent} does not exist")
+    configure_logging("error")
     console = Console(highlight=False)
     stack = Stack()
     demo = Demo(stack, output, console)
@@ -142,6 +156,8 @@ def main(output: Path) -> None:
         problems = report.problems()
     except (StackError, Stalled, WrongRecords, WrongTile) as error:
         problems = [str(error)]
+    except KeyboardInterrupt:
+        problems = ["interrupted"]
     if problems:
         raise Failed(
             "; ".join(problems) + f"\nThe logs are in {stack.layout.logs}; `make down` ends all."

@@ -25,10 +25,20 @@ def rendered(scene: Scene, tile: Tile) -> str:
     busybox = shutil.which("busybox")
     if busybox is None:
         pytest.skip("no busybox here: apt-get install busybox-static")
-    command = [busybox, "awk", "-v", f"column={tile.column}", "-v", f"row={tile.row}", "-f", RENDER]
-    return subprocess.run(
+    command = [
+        busybox,
+        "awk",
+        "-v",
+        f"column={tile.column}",
+        "-v",
+        f"row={tile.row}",
+        "-f",
+        str(RENDER),
+    ]
+    done = subprocess.run(
         command, env=scene.environment(), capture_output=True, text=True, check=True
-    ).stdout
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("tile", [Tile(column=0, row=0), Tile(column=2, row=1)], ids=str)
