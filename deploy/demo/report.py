@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.demo.audit import Summary, Verdict, summarise
+from deploy.demo.cast import LIAR
 from deploy.demo.play import Course
 from schemas.states import TaskState
 
@@ -85,6 +86,7 @@ class Report:
             f"curl {env['CHANNEL_URL']}/v1/results/{disagreed.chosen}": "the one believed",
             "seeker givers --all": "what became of the givers",
             f"seeker enqueue -f {job_file}": "once more",
+            f"python -m deploy.local restart {LIAR}": "an honest giver in the liar's place",
             "make down": "stop all this; it runs on until then",
         }
         console.print("\nTo look deeper (first: [bold]. .venv/bin/activate[/]):\n")
