@@ -13,6 +13,8 @@ class Changes:
     new_jobs: dict[str, Job] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    new_tasks: set[str] = field(default_factory=set)
+    """Those among `tasks` that came into being in this turn."""
     givers: dict[str, Giver] = field(default_factory=dict)
     purged: dict[str, Giver] = field(default_factory=dict)
     late_results: list[StoredResult] = field(default_factory=list)

@@ -290,6 +290,7 @@ class Scheduler:
         task = Task(job=job, index=index, wanted=job.spec.agreement.replicas)
         job.started(index)
         job.tasks[index] = task
+        self._changes.new_tasks.add(task.id)
         return task
 
     def _queue(self, task: Task) -> None:

@@ -6,7 +6,8 @@ majority of the database's members before anything that follows from it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -14,14 +15,14 @@ from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     DuplicateKeyError,
     InvalidURI,
     NetworkTimeout,
-    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
-    WTimeoutError,
+    WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -37,6 +38,10 @@ from seeker.model import Giver, Job, Now, Standing
 MAJORITY = WriteConcern(w="majority", j=True)
 
 TASKS_READ_AT_ONCE = 10_000
+
+DUPLICATE_KEY = 11000
+CHANGING_PRIMARY = {91, 189, 10107, 11600, 11602, 13435}
+"""Shutting down, interrupted by that, stepping down, or no primary (any more)."""
 
 
 class StoreError(RuntimeError):
@@ -65,6 +70,9 @@ class Store:
                 tz_aware=True,
                 serverSelectionTimeoutMS=int(timeout_s * 1000),
                 timeoutMS=int(timeout_s * 1000),
+                # Whoever writes here tries again himself; the driver's way of doing so costs the
+                # database one more write for each.
+                retryWrites=False,
                 appname="seeker",
             )
         except (InvalidURI, ConfigurationError, ValueError) as error:
@@ -139,45 +147,74 @@ class Store:
 
     async def commit(self, changes: Changes, now: Now) -> None:
         """Write down all of a turn. Repeating it has no further effect."""
+        jobs = {**changes.new_jobs, **changes.jobs}.values()
         async with _translated(self._url):
-            if changes.tasks:
-                await self._tasks.bulk_write(
-                    [
-                        ReplaceOne({"_id": task_id}, documents.task(task), upsert=True)
-                        for task_id, task in changes.tasks.items()
-                    ],
-                    ordered=False,
-                )
-            if changes.late_results:
-                await self._tasks.bulk_write(
-                    [
-                        UpdateOne(
-                            {
-                                "_id": late.task_id,
-                                "assignments": {
-                                    "$elemMatch": {
-                                        "assignment_id": late.assignment_id,
-                                        "outcome": None,
-                                    }
-                                },
-                            },
-                            {
-                                "$set": {
-                                    "assignments.$.late": True,
-                                    "assignments.$.outcome": late.outcome.value,
+            # Side by side, so that one flush of the database serves them all.
+            await _all(
+                self._commit_tasks(changes),
+                self._commit_jobs([job for job in jobs if not job.state.final], changes),
+                self._commit_givers(changes, now),
+            )
+            # A job that has ended is not looked at again: first its tasks, then the job.
+            await self._commit_jobs([job for job in jobs if job.state.final], changes)
+
+    async def _commit_tasks(self, changes: Changes) -> None:
+        fresh = [documents.task(changes.tasks[task_id]) for task_id in changes.new_tasks]
+        known = [
+            documents.task(task)
+            for task_id, task in changes.tasks.items()
+            if task_id not in changes.new_tasks
+        ]
+        await _all(self._insert_tasks(fresh), self._replace_tasks(known))
+        if changes.late_results:
+            await self._tasks.bulk_write(
+                [
+                    UpdateOne(
+                        {
+                            "_id": late.task_id,
+                            "assignments": {
+                                "$elemMatch": {
+                                    "assignment_id": late.assignment_id,
+                                    "outcome": None,
                                 }
                             },
-                        )
-                        for late in changes.late_results
-                    ],
-                    ordered=False,
-                )
-            await self._commit_jobs(changes)
-            await self._commit_givers(changes, now)
+                        },
+                        {
+                            "$set": {
+                                "assignments.$.late": True,
+                                "assignments.$.outcome": late.outcome.value,
+                            }
+                        },
+                    )
+                    for late in changes.late_results
+                ],
+                ordered=False,
+            )
 
-    async def _commit_jobs(self, changes: Changes) -> None:
+    async def _insert_tasks(self, tasks: Sequence[Document]) -> None:
+        """An insert costs the database a fraction of an upsert. What is there already is left from
+        a commit that broke off, and replaced."""
+        if not tasks:
+            return
+        try:
+            await self._tasks.insert_many(tasks, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            failed = details["writeErrors"]
+            if details.get("writeConcernErrors") or any(e["code"] != DUPLICATE_KEY for e in failed):
+                raise
+            await self._replace_tasks([tasks[each["index"]] for each in failed])
+
+    async def _replace_tasks(self, tasks: Sequence[Document]) -> None:
+        if tasks:
+            await self._tasks.bulk_write(
+                [ReplaceOne({"_id": task["_id"]}, task, upsert=True) for task in tasks],
+                ordered=False,
+            )
+
+    async def _commit_jobs(self, jobs: Iterable[Job], changes: Changes) -> None:
         writes = []
-        for job in {**changes.new_jobs, **changes.jobs}.values():
+        for job in jobs:
             update: Document = {"$set": documents.job_progress(job)}
             if job.id in changes.new_jobs:
                 update["$setOnInsert"] = documents.new_job(job)
@@ -285,7 +322,7 @@ class Store:
 class _translated:  # noqa: N801  (reads as a verb: `async with _translated(url)`)
     """Turns pymongo's errors into ours, at this one boundary."""
 
-    RETRIABLE = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WTimeoutError)
+    RETRIABLE = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WriteConcernError)
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -301,9 +338,22 @@ class _translated:  # noqa: N801  (reads as a verb: `async with _translated(url)
                 f"MongoDB at {self._url} does not answer ({_brief(error)}): "
                 "see that it runs, or mend SEEKER_MONGODB_URL"
             ) from error
-        if isinstance(error, OperationFailure) and error.has_error_label("RetryableWriteError"):
+        if isinstance(error, BulkWriteError) and _will_pass(error):
             raise StoreUnreachable(f"MongoDB at {self._url} is changing its primary") from error
         raise StoreError(f"MongoDB at {self._url} refused: {_brief(error)}") from error
+
+
+def _will_pass(error: BulkWriteError) -> bool:
+    details = error.details or {}
+    codes = {each["code"] for each in details.get("writeErrors", ())}
+    return bool(details.get("writeConcernErrors")) or codes <= CHANGING_PRIMARY
+
+
+async def _all(*writes: Awaitable[None]) -> None:
+    """Side by side; none still runs when this ends, even with an error."""
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 def _brief(error: PyMongoError) -> str:
