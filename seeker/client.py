@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
-from broker import BrokerUnreachable, Link, PublishError
+from broker import BrokerUnreachable, Link, Publisher, PublishError
 from runtime.command_line import Unreachable, UserError
 from schemas import identifiers, topology
 from schemas.base import MalformedMessage, Message
@@ -22,13 +22,38 @@ from seeker.store import Store, StoreError, StoreUnreachable
 
 CONNECT_S = 5.0
 CONFIRM_S = 15.0
+SUBMISSIONS_AT_ONCE = 100
+"""On their way; each may be some megabytes large."""
 KNOWN_WITHIN_S = 5.0
 """A job just submitted takes a moment until the seeker has written it down."""
 
 
 class Client:
+    """Connects when there is something to send; inside `async with` only once, for all of it."""
+
     def __init__(self, settings: SeekerSettings) -> None:
         self._settings = settings
+        self._link: Link | None = None
+        self._publisher: Publisher | None = None
+
+    async def __aenter__(self) -> Self:
+        """
+        Raises:
+            Unreachable: the broker does not answer.
+        """
+        link = Link(self._settings.broker_url, name="seeker-cli", topology=topology.DURABLE)
+        self._publisher = link.publisher(window=SUBMISSIONS_AT_ONCE, deadline_s=CONFIRM_S)
+        try:
+            await link.start(timeout_s=CONNECT_S)
+        except BrokerUnreachable as error:
+            raise Unreachable(str(error)) from error
+        self._link = link
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._link is not None:
+            await self._link.stop()
+        self._link = self._publisher = None
 
     # -- Through the broker -----------------------------------------------------------------------
 
@@ -55,22 +80,23 @@ class Client:
             body = message.encode()
         except MalformedMessage as error:
             raise UserError(f"{error}: split the job, or put bulk data into the image") from error
-        link = Link(self._settings.broker_url, name="seeker-cli", topology=topology.DURABLE)
-        publisher = link.publisher(window=1, deadline_s=CONFIRM_S)
+        if self._publisher is None:
+            async with Client(self._settings) as connected:
+                await connected._publish(queue, body, message_id)
+        else:
+            await self._publish(queue, body, message_id)
+
+    async def _publish(self, queue: str, body: bytes, message_id: str) -> None:
+        assert self._publisher is not None
         try:
-            await link.start(timeout_s=CONNECT_S)
-            await publisher.publish(
+            await self._publisher.publish(
                 exchange=topology.DEFAULT_EXCHANGE,
                 routing_key=queue,
                 body=body,
                 message_id=message_id,
             )
-        except BrokerUnreachable as error:
-            raise Unreachable(str(error)) from error
         except PublishError as error:
             raise Unreachable(f"the broker did not accept the message: {error}") from error
-        finally:
-            await link.stop()
 
     # -- From the seeker's database ---------------------------------------------------------------
 
