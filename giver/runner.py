@@ -134,12 +134,13 @@ class Runner:
         try:
             finding = await execution.run()
             await self._conclude(assignment, finding)
+            # What has ended needs neither CPUs nor memory: the next one starts while it goes.
+            self.slots.release(assignment.assignment_id)
+            self.dispatch()
             if execution.container is not None:
                 await self._remove(execution.container)
         finally:
             del self._executions[assignment.assignment_id]
-        self.slots.release(assignment.assignment_id)
-        self.dispatch()
 
     async def _conclude(self, assignment: Assignment, finding: Finding) -> None:
         body = compose(
