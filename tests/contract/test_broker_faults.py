@@ -168,6 +168,10 @@ async def test_killing_the_broker_in_the_middle_of_ten_thousand_messages_loses_n
     consumer = receiver.consumer(queue=lambda _: queue, decode=bytes, prefetch=500)
     await sender.start(timeout_s=10)
     await receiver.start(timeout_s=10)
+    # RabbitMQ 3.10 keeps the registration of a new quorum queue in memory at first. A node killed
+    # before that is on disk starts the queue anew, empty and without a leader, whatever it had
+    # confirmed. No client can mend that, and it is not what this test is about.
+    await asyncio.to_thread(rabbitmq.ctl, "eval", "[dets:sync(Table) || Table <- dets:all()].")
     confirmed: set[str] = set()
     received: set[str] = set()
     halfway = asyncio.Event()

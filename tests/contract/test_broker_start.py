@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import time
 from collections.abc import Callable
 
@@ -32,8 +32,9 @@ async def test_without_a_broker_start_gives_up_in_time_and_says_where_and_why() 
 
 
 async def test_a_broker_that_accepts_but_never_answers_does_not_hold_start_up() -> None:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    # The kernel accepts for a listener that never does.
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
     link = Link(f"amqp://127.0.0.1:{port}/", name="test")
     began = time.monotonic()
 
