@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
@@ -15,6 +16,10 @@ from typing import Any, Protocol
 import structlog
 
 log = structlog.get_logger(__name__)
+
+GC_THRESHOLDS = (50_000, 20, 100)
+"""A service holds thousands of live objects and makes hundreds for each batch; at Python's default
+thresholds it spends a sixth of its CPU looking for cycles among them, of which there are few."""
 
 
 class Component(Protocol):
@@ -65,6 +70,7 @@ async def run(components: Sequence[Component], guard: TaskGuard) -> None:
     Raises:
         Exception: whatever ended a background task or a `start`.
     """
+    gc.set_threshold(*GC_THRESHOLDS)
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
