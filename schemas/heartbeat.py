@@ -25,8 +25,18 @@ class Capacity(Part):
     cpus: float = Field(ge=0)
     memory_bytes: int = Field(ge=0)
     disk_bytes: int = Field(ge=0)
+    gpus: int = Field(default=0, ge=0)
     containers: int = Field(ge=0)
     """Containers at a time."""
+
+
+class Speed(Part):
+    """Measured at the giver's start; 1.0 is a core of the year 2020 in either."""
+
+    single: float = Field(gt=0)
+    """One core by itself."""
+    all_cores: float = Field(gt=0)
+    """All cores together."""
 
 
 class Held(Part):
@@ -70,6 +80,7 @@ class Heartbeat(Message):
     owner: str = Field(default="", max_length=200)
     labels: dict[str, str] = Field(default_factory=dict)
     platform: Platform
+    speed: Speed | None = None
     capacity: Capacity
     free: Capacity
     backlog: int = Field(ge=0, le=100_000)

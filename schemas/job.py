@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from math import prod
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
-from schemas.identifiers import JobId, TaskId
+from schemas.identifiers import GiverId, JobId, TaskId
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -25,6 +26,7 @@ class Resources(Part):
     memory_bytes: int = Field(default=256 * MIB, ge=6 * MIB)
     """Memory and swap together; Docker accepts no less than 6 MiB."""
     disk_bytes: int = Field(default=GIB, ge=0)
+    gpus: int = Field(default=0, ge=0, le=64)
     pids: int = Field(default=256, ge=1, le=1 << 20)
     """Processes and threads together."""
 
@@ -68,28 +70,74 @@ class Agreement(Part):
         return self
 
 
+class Placement(Part):
+    """Which givers may run a task, and which should."""
+
+    require: str = Field(default="", max_length=10_000)
+    """A CEL expression over a giver's attributes that must be true; empty: anybody."""
+    prefer: str = Field(default="", max_length=10_000)
+    """A CEL expression over a giver's attributes: a number, the higher the better."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that the giver must have, with these values."""
+    os: str = ""
+    architecture: str = ""
+    """As Docker names them, e.g. `arm64`; empty: any."""
+    strategy: Literal["spread", "pack"] = "spread"
+    """Among equals, the emptiest giver first, or the fullest that still has room."""
+
+
+class Retry(Part):
+    """Runs that ended badly by the task's own doing, made again. Failures of givers do not count."""
+
+    limit: int = Field(default=0, ge=0, le=1000)
+    """Further runs."""
+    pause_s: float = Field(default=1.0, gt=0, le=86400)
+    """Before the first of them; doubled each time, with jitter."""
+    longest_pause_s: float = Field(default=60.0, gt=0, le=86400)
+
+
 class JobSpec(Part):
     """A container run `count` times, each time with its own parameters.
 
-    Where `parameters` are given, `{{name}}` in the command and in the values of the environment
-    stands for the task's value of that name, and `{{index}}` for its index.
+    `{{name}}` in the command, the entrypoint and the values of the environment stands for the task's
+    value of that name, and `{{index}}` for its index. The values come from `parameters`, one set a
+    task, or from `matrix`, every combination of its values, the last name varying fastest.
     """
 
     name: Name | None = None
     container: ContainerSpec
     agreement: Agreement = Agreement()
+    placement: Placement = Placement()
+    retry: Retry = Retry()
     priority: int = Field(default=0, ge=-1000, le=1000)
     """Higher goes first."""
+    after: tuple[JobId, ...] = Field(default=(), max_length=100)
+    """Jobs that must have succeeded before this one begins."""
+    queue_timeout_s: float | None = Field(default=None, gt=0)
+    """Seconds from the submission after which a task that was never placed fails."""
+    deadline_s: float | None = Field(default=None, gt=0)
+    """Seconds from the submission after which whatever has not ended fails."""
+    backup_after: float | None = Field(default=None, ge=1.5, le=1000)
+    """A run that takes so many times the job's median gets a second try beside it."""
     first_index: int = Field(default=0, ge=0)
     count: int = Field(default=1, ge=1, le=10_000_000)
     """Number of tasks."""
     parameters: tuple[dict[ParameterName, str], ...] = ()
     """Empty, or one set of values for each task."""
+    matrix: dict[ParameterName, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+    """Empty, or for each name its values; there are as many tasks as combinations."""
 
     @model_validator(mode="after")
-    def _one_set_each(self) -> Self:
+    def _values_for_each(self) -> Self:
+        if self.parameters and self.matrix:
+            raise ValueError("parameters and a matrix exclude each other: write one of them")
         if self.parameters and len(self.parameters) != self.count:
             raise ValueError(f"{len(self.parameters)} sets of parameters for {self.count} tasks")
+        combinations = prod(map(len, self.matrix.values()))
+        if self.matrix and combinations != self.count:
+            raise ValueError(f"{combinations} combinations for {self.count} tasks")
         return self
 
 
@@ -103,8 +151,23 @@ class Submission(Message):
     spec: JobSpec
 
 
-class CancelCommand(Message):
-    """On `commands`: withdraw a job or one task."""
+class JobCommand(Message):
+    """On `commands`: something to do to a job or one of its tasks."""
 
+    action: Literal["cancel"]
     target: JobId | TaskId
+    issued_at: AwareDatetime
+
+
+class GiverCommand(Message):
+    """On `commands`: something to do to a giver.
+
+    `drain`: nothing new. `quarantine`: nothing new, and what it has goes to others. `resume` ends
+    both. `forget`: removed from the database with its history; its next heartbeat makes it a
+    stranger.
+    """
+
+    action: Literal["drain", "quarantine", "resume", "forget"]
+    giver_id: GiverId
+    reason: str = Field(default="", max_length=500)
     issued_at: AwareDatetime

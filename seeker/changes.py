@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schemas.result import StoredResult
+from seeker.fleet import Former
 from seeker.model import Assignment, Giver, Job, Task
 
 
@@ -17,6 +18,10 @@ class Changes:
     """Those among `tasks` that came into being in this turn."""
     givers: dict[str, Giver] = field(default_factory=dict)
     purged: dict[str, Giver] = field(default_factory=dict)
+    former: dict[str, Former] = field(default_factory=dict)
+    """Purged givers of whom something changed."""
+    forgotten: set[str] = field(default_factory=set)
+    """Ids of givers of which nothing is to be kept."""
     late_results: list[StoredResult] = field(default_factory=list)
     """For tasks that are no longer in memory; recorded, without effect."""
 
@@ -24,6 +29,13 @@ class Changes:
     """To send, by giver."""
     cancels: dict[str, list[str]] = field(default_factory=dict)
     """Assignment ids to send, by giver."""
+
+    def withdraw(self, assignment: Assignment) -> None:
+        """Tell its giver to stop; heartbeats make sure that it hears."""
+        self.cancels.setdefault(assignment.giver_id, []).append(assignment.id)
+
+    def dispatch(self, assignment: Assignment) -> None:
+        self.dispatches.setdefault(assignment.giver_id, []).append(assignment)
 
     def touch(self, task: Task) -> None:
         """The task and the counts of its job changed."""
@@ -38,5 +50,7 @@ class Changes:
             or self.tasks
             or self.givers
             or self.purged
+            or self.former
+            or self.forgotten
             or self.late_results
         )

@@ -6,12 +6,15 @@ interval, as it cannot know who was silent meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from heapq import heappop, heappush
 
 import structlog
 
 from schemas.heartbeat import Heartbeat
-from seeker.model import Giver, Now, Setback, Standing
+from seeker.model import Cordon, Giver, Now, Setback, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +22,14 @@ SLACK_S = 0.25
 """Lateness of a heartbeat that is no strike yet: networks and schedulers jitter."""
 
 BACKOFF_LONGEST_S = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Former:
+    """What stays of a giver that was purged."""
+
+    standing: Standing = field(default_factory=Standing)
+    cordon: Cordon | None = None
 
 
 class News(Enum):
@@ -31,39 +42,110 @@ class News(Enum):
     NOTHING = auto()
 
 
+_MATTERS = ("state", "capacity", "backlog", "images", "labels", "owner", "platform", "speed")
+"""Fields of a heartbeat that placement looks at."""
+
+
 class Fleet:
+    """The members, and a journal of which of them changed, for rankings to follow."""
+
     def __init__(self, strikes: int) -> None:
         """`strikes`: missed intervals, or returned messages, after which a giver is purged."""
         self._strikes = strikes
         self.givers: dict[str, Giver] = {}
-        self.former: dict[str, Standing] = {}
-        """Standings of purged givers, for when they come back."""
+        self.former: dict[str, Former] = {}
+        """Purged givers, for when they come back."""
+        self._journal: list[str] = []
+        self._dropped = 0
+        """Entries of the journal that are gone."""
+        self._pauses: list[tuple[float, str]] = []
+
+    # -- Changes --------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """Where the journal ends."""
+        return self._dropped + len(self._journal)
+
+    def changed_since(self, position: int) -> Iterable[str] | None:
+        """Ids of givers that changed since then, each once; `None`: too long ago to tell."""
+        if position < self._dropped:
+            return None
+        return dict.fromkeys(self._journal[position - self._dropped :])
+
+    def touch(self, giver: Giver) -> None:
+        """Something changed that placement looks at."""
+        giver.version += 1
+        self._journal.append(giver.id)
+        longest = 4 * len(self.givers) + 1000
+        if len(self._journal) > longest:
+            dropped = longest // 2
+            del self._journal[:dropped]
+            self._dropped += dropped
+
+    def back_off(self, giver: Giver, image: str, now: Now) -> None:
+        """Give a giver that refused, or failed for its own reasons, a pause, doubling each time.
+
+        Without it, a giver that fails fast would look like the least loaded one and get everything.
+        """
+        last = giver.setbacks.get(image)
+        count = last.count + 1 if last else 1
+        pause = min(BACKOFF_LONGEST_S, 2.0 ** (count - 1))
+        forgotten = now.monotonic - BACKOFF_LONGEST_S
+        giver.setbacks = {i: s for i, s in giver.setbacks.items() if s.until > forgotten}
+        until = now.monotonic + pause
+        giver.setbacks[image] = Setback(count=count, until=until)
+        heappush(self._pauses, (until, giver.id))
+        self.touch(giver)
+
+    def end_pauses(self, now: Now) -> None:
+        """Those whose pause is over can be chosen again."""
+        while self._pauses and self._pauses[0][0] <= now.monotonic:
+            giver = self.givers.get(heappop(self._pauses)[1])
+            if giver is not None:
+                self.touch(giver)
+
+    # -- Membership -----------------------------------------------------------------------------
+
+    def add(self, giver: Giver) -> None:
+        self.givers[giver.id] = giver
+        self.touch(giver)
 
     def hear(self, beat: Heartbeat, now: Now) -> tuple[Giver, News]:
         """Take in a heartbeat: it joins its giver, and clears its strikes."""
         giver = self.givers.get(beat.giver_id)
         if giver is None:
+            former = self.former.pop(beat.giver_id, Former())
             giver = Giver(
                 id=beat.giver_id,
                 beat=beat,
                 last_heard=now.monotonic,
                 joined_at=now.wall,
                 heard_at=now.wall,
-                standing=self.former.pop(beat.giver_id, Standing()),
+                standing=former.standing,
+                cordon=former.cordon,
             )
-            self.givers[giver.id] = giver
+            self.add(giver)
             log.info("giver_joined", giver_id=giver.id, session=beat.session)
         elif beat.boot_id == giver.beat.boot_id and beat.sequence < giver.beat.sequence:
             return giver, News.STALE
-        giver.beat = beat
+        before, giver.beat = giver.beat, beat
         giver.last_heard = now.monotonic
         giver.heard_at = now.wall
         giver.strikes = 0
-        giver.unreachable = False
-        if giver.session == beat.session:
-            return giver, News.NOTHING
+        new_session = giver.session != beat.session
         giver.session = beat.session
-        return giver, News.SESSION
+        changed = any(getattr(before, name) != getattr(beat, name) for name in _MATTERS)
+        if changed:
+            giver.describe()
+        if changed or new_session or giver.unreachable:
+            giver.unreachable = False
+            self.touch(giver)
+        return giver, News.SESSION if new_session else News.NOTHING
+
+    def cordon(self, giver: Giver, cordon: Cordon | None) -> None:
+        giver.cordon = cordon
+        self.touch(giver)
 
     def strike_silent(self, now: Now) -> tuple[list[Giver], list[Giver]]:
         """Count missed intervals. Returns those whose strikes grew, and of them those to purge."""
@@ -87,32 +169,23 @@ class Fleet:
         if not giver.unreachable:
             giver.unreachable = True
             giver.strikes += 1
+            self.touch(giver)
             log.warning("giver_unroutable", giver_id=giver.id, strikes=giver.strikes)
 
     def remove(self, giver: Giver) -> None:
+        """It is no member any more; its history stays."""
         del self.givers[giver.id]
-        self.former[giver.id] = giver.standing
-        log.warning("giver_purged", giver_id=giver.id, strikes=giver.strikes)
+        self.former[giver.id] = Former(standing=giver.standing, cordon=giver.cordon)
 
     def pardon(self, now: Now) -> None:
         """Give everybody a fresh interval, because the seeker itself was away."""
         for giver in self.givers.values():
             giver.last_heard = now.monotonic
 
+    def standing(self, giver_id: str) -> Standing:
+        """Of a member or a former one; a stranger's is blank."""
+        known = self.givers.get(giver_id) or self.former.get(giver_id) or Former()
+        return known.standing
+
     def reputation(self, giver_id: str) -> float:
-        giver = self.givers.get(giver_id)
-        standing = giver.standing if giver else self.former.get(giver_id, Standing())
-        return standing.reputation
-
-
-def back_off(giver: Giver, image: str, now: Now) -> None:
-    """Give a giver that refused, or failed for its own reasons, a pause, doubling each time.
-
-    Without it, a giver that fails fast would look like the least loaded one and get everything.
-    """
-    last = giver.setbacks.get(image)
-    count = last.count + 1 if last else 1
-    pause = min(BACKOFF_LONGEST_S, 2.0 ** (count - 1))
-    forgotten = now.monotonic - BACKOFF_LONGEST_S
-    giver.setbacks = {i: s for i, s in giver.setbacks.items() if s.until > forgotten}
-    giver.setbacks[image] = Setback(count=count, until=now.monotonic + pause)
+        return self.standing(giver_id).reputation

@@ -10,14 +10,18 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+from zlib import crc32
 
 from schemas import identifiers
 from schemas.heartbeat import Capacity, Heartbeat
 from schemas.job import JobSpec
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
-from seeker import states
+from seeker import expression, states
 from seeker.agreement import Vote
+from seeker.expression import Attributes
+
+FADING = 0.98
 
 
 class Now(NamedTuple):
@@ -34,6 +38,8 @@ class Assignment:
     task: Task
     number: int
     giver_id: str
+    group: str
+    """Of the giver, when it was placed."""
     state: AssignmentState
     placed_at: datetime
     reason: str = ""
@@ -41,7 +47,10 @@ class Assignment:
     """Of its result, once stored."""
     late: bool = False
     """The result came when the assignment had been given up."""
-    cancel_sent_at: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    """Why this giver: the parts of its score, lower being better."""
+    running_since: float | None = None
+    """Monotonic; when the giver first said that it runs."""
     missing_since: float | None = None
     """When the giver's inventory first lacked it; `None` while it is there."""
     resends: int = 0
@@ -53,6 +62,12 @@ class Assignment:
     @property
     def live(self) -> bool:
         return not self.state.final
+
+    @property
+    def unwanted(self) -> bool:
+        """Whatever it brings, it does not count any more."""
+        task = self.task
+        return task.state.final or task.withdrawn is not None or self.number <= task.round_began
 
     def become(self, state: AssignmentState, reason: str = "") -> None:
         """
@@ -66,6 +81,15 @@ class Assignment:
         return f"<{self.id} on {self.giver_id} {self.state}: {self.reason}>"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """Somebody, or a limit, ends what has not ended by itself."""
+
+    state: Literal[TaskState.CANCELLED, TaskState.FAILED]
+    """What becomes of it, once its containers are gone."""
+    reason: str
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Task:
     job: Job
@@ -73,15 +97,24 @@ class Task:
     state: TaskState = TaskState.PENDING
     assignments: list[Assignment] = field(default_factory=list)
     votes: list[Vote] = field(default_factory=list)
+    """Of the present round, in the order of storing."""
+    earlier_votes: list[Vote] = field(default_factory=list)
+    """Of rounds that ended badly and were followed by a retry."""
+    rounds: int = 1
+    """Runs that the user's retries allow count as rounds, each with votes of its own."""
+    round_began: int = 0
+    """Assignments made before the present round."""
     chosen: str | None = None
     """The id of the result that is believed."""
     reason: str = ""
     disputed: bool = False
-    cancel_requested: bool = False
+    withdrawn: Withdrawal | None = None
     wanted: int = 0
     """Assignments still to be made."""
     queued: bool = False
-    """Among its job's `waiting`."""
+    """Among its job's `waiting`, or pausing before it."""
+    backed_up: bool = False
+    """A second try was asked for because the first takes so long."""
     stuck_since: float | None = None
     """When its votes disagreed and nobody was left to ask."""
 
@@ -94,15 +127,24 @@ class Task:
         return (assignment for assignment in self.assignments if assignment.live)
 
     @property
-    def attempts(self) -> int:
-        """What counts against `max_attempts`: a refusal costs nothing."""
-        return sum(a.state is not AssignmentState.REFUSED for a in self.assignments)
+    def of_this_round(self) -> list[Assignment]:
+        return self.assignments[self.round_began :]
 
-    def taken_by(self, giver_id: str) -> bool:
-        """Whether that giver is at it or has voted: nobody tries a task twice at a time."""
-        return any(a.giver_id == giver_id and a.live for a in self.assignments) or any(
-            vote.giver_id == giver_id for vote in self.votes
-        )
+    @property
+    def attempts(self) -> int:
+        """What counts against `max_attempts`, in this round: a refusal costs nothing."""
+        return sum(a.state is not AssignmentState.REFUSED for a in self.of_this_round)
+
+    @property
+    def giver_failures(self) -> int:
+        """Tries in this round that ended for the giver's reasons."""
+        return sum(a.outcome is Outcome.INFRASTRUCTURE_ERROR for a in self.of_this_round)
+
+    @property
+    def groups(self) -> set[str]:
+        """Whose givers are at it or have voted: none of them gets it again."""
+        voted = {vote.giver_id for vote in self.votes}
+        return {a.group for a in self.assignments if a.live or a.giver_id in voted}
 
     def become(self, state: TaskState) -> None:
         """
@@ -121,6 +163,8 @@ class Task:
 class Job:
     id: str
     spec: JobSpec
+    demand: str = ""
+    """The key of what its tasks ask of a giver."""
     submitted_at: datetime
     state: TaskState = TaskState.PENDING
     counts: dict[TaskState, int]
@@ -132,8 +176,15 @@ class Job:
     """Those with something left to do."""
     waiting: deque[Task] = field(default_factory=deque)
     """Those that want another assignment."""
-    cancel_requested: bool = False
+    withdrawn: Withdrawal | None = None
+    """What became of the tasks that were never started."""
+    waits_for: set[str] = field(default_factory=set)
+    """Jobs that have to succeed first."""
     waiting_reason: str = ""
+    explained_at: float = float("-inf")
+    """Monotonic; when `waiting_reason` was looked into."""
+    run_times: deque[float] = field(default_factory=lambda: deque(maxlen=101))
+    """Seconds that its latest runs took, where backups are asked for."""
     finished_at: datetime | None = None
 
     @classmethod
@@ -143,6 +194,7 @@ class Job:
         return cls(
             id=job_id,
             spec=spec,
+            waits_for=set(spec.after),
             submitted_at=submitted_at,
             counts=counts,
             next_index=spec.first_index,
@@ -185,20 +237,45 @@ class Load:
     cpus: float = 0.0
     memory_bytes: int = 0
     disk_bytes: int = 0
+    gpus: int = 0
     containers: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
 class Standing:
-    """How often a giver was with the majority of a decided task, and how often against it."""
+    """What a giver's history says of it. It outlives a purge."""
 
     agreed: int = 0
+    """Votes with the majority of a decided task..."""
     disagreed: int = 0
+    """...and against it."""
+    ran: float = 0.0
+    """Runs that came to an end of the task's own, the recent ones weighing most..."""
+    failed: float = 0.0
+    """...and those that the giver or its Docker failed."""
 
     @property
     def reputation(self) -> float:
         """Between 0 and 1; 0.5 for a stranger (Laplace's rule of succession)."""
         return (self.agreed + 1) / (self.agreed + self.disagreed + 2)
+
+    @property
+    def reliability(self) -> float:
+        """The share of runs that it did not fail, between 0 and 1; near 1 for a stranger."""
+        return (self.ran + 10) / (self.ran + self.failed + 10)
+
+    def ended(self, *, failed: bool) -> None:
+        """A run ended. What is long ago fades: fifty runs later it weighs a third."""
+        self.ran = self.ran * FADING + (not failed)
+        self.failed = self.failed * FADING + failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cordon:
+    """The operator keeps new tasks from a giver."""
+
+    kind: Literal["draining", "quarantined"]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,9 +307,36 @@ class Giver:
     standing: Standing = field(default_factory=Standing)
     setbacks: dict[str, Setback] = field(default_factory=dict)
     """By image: one that cannot be pulled says nothing of the others."""
+    cordon: Cordon | None = None
+    version: int = 0
+    """Counts the changes that matter for placement."""
+    attributes: Attributes = field(init=False)
+    images: frozenset[str] = field(init=False)
+    group: str = field(init=False)
+    """Whose giver it is: no task is tried twice within a group."""
+    tie: int = field(init=False)
+    """Orders equals: at random, but always the same."""
+    most_load: float = field(init=False)
+    """How far it may be filled; above 1 by the backlog that it offers."""
     unwanted_told_at: float = float("-inf")
     """When it was last told to stop what nobody wants."""
     saved_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.tie = crc32(self.id.encode())
+        self.describe()
+
+    def describe(self) -> None:
+        """Derive from the heartbeat what placement asks for often."""
+        beat = self.beat
+        self.attributes = expression.attributes(beat)
+        self.images = frozenset(beat.images)
+        self.group = f"owner {beat.owner}" if beat.owner else f"giver {beat.giver_id}"
+        self.most_load = 1 + beat.backlog / max(1, beat.capacity.containers)
+
+    @property
+    def reliability(self) -> float:
+        return self.standing.reliability
 
     @property
     def capacity(self) -> Capacity:

@@ -1,123 +1,192 @@
-"""Who is the best giver for a task, who is the next best, and why. Pure.
+"""Whether a giver can take a task, how good it is for it, and why. Pure.
 
-Hard limits first, then a score. A giver takes what fits its capacity and, on top, a backlog that it
-names itself, so that no slot of its own waits for the network.
+Hard limits first, each refusal with its reason, then a score that is a sum of named parts, the
+lowest the best. Its unit is the task's own run time on an idle reference core.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.heartbeat import Capacity
-from schemas.job import Resources
+from schemas.job import JobSpec, Placement, Resources
 from schemas.states import GiverState
+from seeker import expression
 from seeker.model import Giver, Load
 
-IMAGE_ABSENT = 0.25
-"""What a pull weighs, in units of a giver's whole load."""
+IMAGE_ABSENT = 0.5
+"""What a pull weighs."""
+UNRELIABLE = 2.0
+"""What a giver weighs of which every run fails; one whose runs never fail weighs nothing."""
+STRATEGY = 0.1
+"""What the difference between an empty and a full giver weighs, beside speed and queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the tasks of a job ask of a giver. Jobs that ask the same share one ranking."""
+
+    image: str
+    resources: Resources
+    placement: Placement
+    key: str
+    """Equal for equal demands."""
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Demand:
+        container = spec.container
+        key = "\n".join(
+            (
+                container.image,
+                container.resources.model_dump_json(),
+                spec.placement.model_dump_json(),
+            )
+        )
+        return cls(container.image, container.resources, spec.placement, key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A giver that can take the task; the lowest score is the best."""
+    """A giver that can take the task now."""
 
     giver: Giver
+    parts: dict[str, float]
     score: float
+    """The sum of the parts; the lowest is the best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     giver_id: str
     reason: str
-    lasting: bool
+    kind: str
+    """The reason without its figures, to count alike ones."""
+    lasting: bool = False
     """Waiting for other tasks to finish would not help."""
 
 
-def consider(
-    giver: Giver, needed: Resources, image: str, taken: bool, now: float
-) -> Offer | Refused:
-    """Whether `giver` can take a task now, and how well.
-
+def consider(giver: Giver, demand: Demand, now: float) -> Offer | Refused:
+    """
     Args:
-        taken: it is at that task already, or has voted.
         now: monotonic seconds.
     """
+    return _refusal(giver, demand, now) or _offer(giver, demand)
 
-    def refuse(reason: str, lasting: bool = False) -> Refused:
-        return Refused(giver_id=giver.id, reason=reason, lasting=lasting)
 
+def tried(giver: Giver, groups: Iterable[str]) -> Refused | None:
+    """Refuse a giver that is at the task already or has voted, and one of the same owner."""
+    if giver.group not in groups:
+        return None
+    reason = (
+        f"it, or another giver of {giver.beat.owner}, has this task already"
+        if giver.beat.owner
+        else "has this task already"
+    )
+    return Refused(giver_id=giver.id, reason=reason, kind="have this task already", lasting=True)
+
+
+def _refusal(giver: Giver, demand: Demand, now: float) -> Refused | None:
+    def refuse(reason: str, kind: str = "", lasting: bool = False) -> Refused:
+        return Refused(giver_id=giver.id, reason=reason, kind=kind or reason, lasting=lasting)
+
+    needed, wanted = demand.resources, demand.placement
     shortage = lacking(giver.capacity, needed)
     if shortage:
-        return refuse(shortage, lasting=True)
+        return refuse(*shortage, lasting=True)
+    mismatch = _mismatch(giver, wanted)
+    if mismatch:
+        return refuse(*mismatch, lasting=True)
+    if giver.cordon is not None:
+        because = f": {giver.cordon.reason}" if giver.cordon.reason else ""
+        kind = f"are under {giver.cordon.kind} by the operator"
+        return refuse(f"{giver.cordon.kind} by the operator{because}", kind, lasting=True)
     if giver.session is None or giver.unreachable:
-        return refuse("is not connected")
+        return refuse("is not connected", "are not connected")
     if giver.state is not GiverState.READY:
-        return refuse(
-            f"is {giver.state}" + f" ({giver.beat.state_reason})" * bool(giver.beat.state_reason)
-        )
-    if taken:
-        return refuse("has tried this task already", lasting=True)
-    setback = giver.setbacks.get(image)
+        detail = f": {giver.beat.state_reason}" if giver.beat.state_reason else ""
+        return refuse(f"is {giver.state}{detail}", f"are {giver.state}")
+    setback = giver.setbacks.get(demand.image)
     if setback is not None and now < setback.until:
-        return refuse(f"failed {setback.count} times in a row with this image, and pauses")
-    load = load_after(giver, needed)
-    if load > 1 + giver.beat.backlog / max(1, giver.capacity.containers):
-        return refuse("is full")
-    absent = IMAGE_ABSENT if image not in giver.beat.images else 0.0
-    return Offer(giver=giver, score=load + absent)
+        times = f"{setback.count} times" if setback.count > 1 else "once"
+        return refuse(
+            f"failed {times} with this image, and pauses for {setback.until - now:.0f} s",
+            "pause after failures with this image",
+        )
+    if load_after(giver, needed) > giver.most_load:
+        return refuse("is full", "are full")
+    return None
 
 
-def best(
-    givers: Iterable[Giver], needed: Resources, image: str, taken: Iterable[str], now: float
-) -> Offer | list[Refused]:
-    """The best giver, or why each was refused.
-
-    Args:
-        taken: ids of givers that are at the task already, or have voted.
-    """
-    refusals: list[Refused] = []
-    chosen: Offer | None = None
-    tried = frozenset(taken)
-    for giver in givers:
-        answer = consider(giver, needed, image, giver.id in tried, now)
-        if isinstance(answer, Refused):
-            refusals.append(answer)
-        elif chosen is None or answer.score < chosen.score:
-            chosen = answer
-    return chosen or refusals
+def _mismatch(giver: Giver, wanted: Placement) -> tuple[str, str] | None:
+    beat = giver.beat
+    if wanted.os and wanted.os != beat.platform.os:
+        return f"runs {beat.platform.os}, {wanted.os} is needed", "have another operating system"
+    if wanted.architecture and wanted.architecture != beat.platform.architecture:
+        return (
+            f"is {beat.platform.architecture}, {wanted.architecture} is needed",
+            "have another architecture",
+        )
+    for name, value in wanted.labels.items():
+        if beat.labels.get(name) != value:
+            has = f"={beat.labels[name]}" if name in beat.labels else " is absent"
+            return f"label {name}{has}, {name}={value} is needed", f"lack label {name}={value}"
+    if wanted.require and not expression.compiled(wanted.require).holds(giver.attributes):
+        return f"does not fulfil {wanted.require}", f"do not fulfil {wanted.require}"
+    return None
 
 
-def lacking(capacity: Capacity, needed: Resources) -> str:
-    """What of the task's needs exceeds the giver as a whole; empty if nothing does."""
+def _offer(giver: Giver, demand: Demand) -> Offer:
+    load = load_after(giver, demand.resources)
+    wanted = demand.placement
+    speed = giver.beat.speed.single if giver.beat.speed else 1.0
+    parts = {
+        # One run, after those that wait before it, on this giver's cores.
+        "completion": (1 + max(0.0, load - 1)) / speed,
+        "image": 0.0 if demand.image in giver.images else IMAGE_ABSENT,
+        "reliability": UNRELIABLE * (1 - giver.reliability),
+        wanted.strategy: STRATEGY * (load if wanted.strategy == "spread" else -load),
+    }
+    if wanted.prefer:
+        parts["preference"] = -expression.compiled(wanted.prefer).value(giver.attributes)
+    return Offer(giver=giver, parts=parts, score=sum(parts.values()))
+
+
+def lacking(capacity: Capacity, needed: Resources) -> tuple[str, str] | None:
+    """What of the task's needs exceeds the giver as a whole, and the kind of that."""
     if needed.cpus > capacity.cpus:
-        return f"has {capacity.cpus:g} CPUs, {needed.cpus:g} are needed"
+        return f"has {capacity.cpus:g} CPUs, {needed.cpus:g} are needed", "have too few CPUs"
     if needed.memory_bytes > capacity.memory_bytes:
         return (
-            f"has {capacity.memory_bytes / 2**20:.0f} MiB of memory, "
-            f"{needed.memory_bytes / 2**20:.0f} are needed"
+            f"has {_mib(capacity.memory_bytes)} of memory, {_mib(needed.memory_bytes)} are needed",
+            "have too little memory",
         )
     if needed.disk_bytes > capacity.disk_bytes:
         return (
-            f"has {capacity.disk_bytes / 2**30:.1f} GiB of disk, "
-            f"{needed.disk_bytes / 2**30:.1f} are needed"
+            f"has {_mib(capacity.disk_bytes)} of disk, {_mib(needed.disk_bytes)} are needed",
+            "have too little disk",
         )
+    if needed.gpus > capacity.gpus:
+        return f"has {capacity.gpus} GPUs, {needed.gpus} are needed", "have too few GPUs"
     if capacity.containers < 1:
-        return "runs no containers"
-    return ""
+        return "runs no containers", "run no containers"
+    return None
 
 
 def load_after(giver: Giver, needed: Resources) -> float:
     """The scarcest resource's share in use with the task added; above 1 it would wait there."""
     load, capacity = giver.load, giver.capacity
-    shares = [
+    share = max(
         (load.cpus + needed.cpus) / capacity.cpus,
         (load.memory_bytes + needed.memory_bytes) / capacity.memory_bytes,
         (load.containers + 1) / capacity.containers,
-    ]
+    )
     if needed.disk_bytes:
-        shares.append((load.disk_bytes + needed.disk_bytes) / capacity.disk_bytes)
-    return max(shares)
+        share = max(share, (load.disk_bytes + needed.disk_bytes) / capacity.disk_bytes)
+    if needed.gpus:
+        share = max(share, (load.gpus + needed.gpus) / capacity.gpus)
+    return share
 
 
 def take(load: Load, needed: Resources, sign: int = 1) -> None:
@@ -125,13 +194,33 @@ def take(load: Load, needed: Resources, sign: int = 1) -> None:
     load.cpus += sign * needed.cpus
     load.memory_bytes += sign * needed.memory_bytes
     load.disk_bytes += sign * needed.disk_bytes
+    load.gpus += sign * needed.gpus
     load.containers += sign
+    if not load.containers:
+        load.cpus = 0.0  # Fractions added and taken away leave dust.
 
 
 def summarise(refusals: list[Refused]) -> str:
     """Why nobody takes a task, in one line for a person."""
     if not refusals:
         return "no giver is known: start one with `giver run`"
-    shown = "; ".join(f"{refusal.giver_id} {refusal.reason}" for refusal in refusals[:5])
-    more = f"; and {len(refusals) - 5} more" if len(refusals) > 5 else ""
-    return shown + more
+    if len(refusals) <= 3:
+        return "; ".join(f"{refused.giver_id} {refused.reason}" for refused in refusals)
+    kinds = Counter(refused.kind for refused in refusals)
+    counted = "; ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    return f"of {len(refusals)} givers {counted}"
+
+
+def remedy(demand: Demand, refusals: list[Refused]) -> str:
+    """What would have to change for a task that waits, as far as that can be told."""
+    if not refusals:
+        return "start a giver with `giver run`"
+    if any(not refused.lasting for refused in refusals):
+        return "it goes out as soon as one of them has room, or is ready again"
+    kinds = Counter(refused.kind for refused in refusals)
+    commonest = kinds.most_common(1)[0][0]
+    return f"nothing at hand will do: ask for less, or add a giver (most {commonest})"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

@@ -1,0 +1,123 @@
+"""Requirement and preference expressions, in CEL (https://cel.dev), over a giver's attributes.
+
+id, owner, version, os, arch    text
+cpus, memory, disk, gpus        capacity: cores, bytes, bytes, count
+speed, speed_all                measured speed, 1.0 where it is unknown
+labels                          map of text to text; `labels.zone`, `"ssd" in labels`
+images                          list of the images that are there
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import cel
+
+from schemas.heartbeat import Heartbeat
+
+Attributes = dict[str, Any]
+
+
+class ExpressionError(ValueError):
+    """The expression cannot be understood; the message shows it and where it went wrong."""
+
+
+def attributes(beat: Heartbeat) -> Attributes:
+    """What expressions can speak of. Nothing in it changes with the giver's load."""
+    return {
+        "id": beat.giver_id,
+        "owner": beat.owner,
+        "version": beat.version,
+        "os": beat.platform.os,
+        "arch": beat.platform.architecture,
+        "cpus": beat.capacity.cpus,
+        "memory": beat.capacity.memory_bytes,
+        "disk": beat.capacity.disk_bytes,
+        "gpus": beat.capacity.gpus,
+        "speed": beat.speed.single if beat.speed else 1.0,
+        "speed_all": beat.speed.all_cores if beat.speed else 1.0,
+        "labels": dict(beat.labels),
+        "images": list(beat.images),
+    }
+
+
+SAMPLE: Attributes = {
+    "id": "giver",
+    "owner": "",
+    "version": "0",
+    "os": "linux",
+    "arch": "amd64",
+    "cpus": 1.0,
+    "memory": 1,
+    "disk": 1,
+    "gpus": 0,
+    "speed": 1.0,
+    "speed_all": 1.0,
+    "labels": {},
+    "images": [],
+}
+
+
+class Expression:
+    """Compiled once."""
+
+    def __init__(self, text: str) -> None:
+        """
+        Raises:
+            ExpressionError: a syntax error.
+        """
+        self.text = text
+        try:
+            self._program = cel.compile(text)
+        except ValueError as error:
+            detail = " ".join(str(error).split()).partition("ERROR: ")[2] or str(error)
+            raise ExpressionError(f"{text!r} is no CEL expression: {detail[:300]}") from error
+
+    def check(self, kind: type) -> None:
+        """Evaluate on a sample giver, to find wrong names and types before anything is submitted.
+
+        A label that the sample lacks is no error.
+
+        Raises:
+            ExpressionError: the expression could never yield a `kind` (bool or float).
+        """
+        try:
+            value = self._program.execute(SAMPLE)
+        except KeyError:
+            return
+        except Exception as error:
+            names = ", ".join(SAMPLE)
+            raise ExpressionError(f"{self.text!r}: {error} (there are: {names})") from error
+        wanted = "true or false" if kind is bool else "a number"
+        fits = isinstance(value, bool) if kind is bool else _is_number(value)
+        if not fits:
+            raise ExpressionError(f"{self.text!r} yields {value!r}: it must yield {wanted}")
+
+    def holds(self, giver: Attributes) -> bool:
+        """Whether it is true of a giver; one that it cannot be evaluated for does not fit."""
+        return self._evaluate(giver) is True
+
+    def value(self, giver: Attributes) -> float:
+        """The number it yields, 0 where it yields none."""
+        found = self._evaluate(giver)
+        return float(found) if _is_number(found) else 0.0
+
+    def _evaluate(self, giver: Attributes) -> object:
+        try:
+            return self._program.execute(giver)
+        except Exception:  # The library raises many kinds; all of them mean: not for this giver.
+            return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@lru_cache(maxsize=1000)
+def compiled(text: str) -> Expression:
+    """
+    Raises:
+        ExpressionError: a syntax error.
+    """
+    return Expression(text)

@@ -1,0 +1,92 @@
+"""All that the scheduler's parts share: the jobs in hand, the fleet, and what this turn changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from random import Random
+
+from schemas.states import TaskState
+from seeker.changes import Changes
+from seeker.fleet import Fleet
+from seeker.model import Job, Now, Task
+from seeker.placement import Demand
+from seeker.ranking import Ranking
+from seeker.turns import Turns
+
+
+class Ledger:
+    def __init__(self, fleet: Fleet, random: Random) -> None:
+        self.fleet = fleet
+        self.random = random
+        self.jobs: dict[str, Job] = {}
+        self.turns = Turns()
+        self.changes = Changes()
+        self.waiting: set[Job] = set()
+        """Jobs with tasks that want a further assignment."""
+        self.stuck: set[Task] = set()
+        """Tasks whose votes disagree, with nobody left to ask."""
+        self._rankings: dict[str, tuple[Ranking, set[str]]] = {}
+        self._dependants: dict[str, list[Job]] = {}
+        self._pausing: list[tuple[float, int, Task]] = []
+        self._pauses = 0
+
+    def add(self, job: Job, ended: Mapping[str, TaskState]) -> None:
+        """Take a job in hand.
+
+        Args:
+            ended: the final states of jobs it waits for that are not in hand.
+        """
+        self.jobs[job.id] = job
+        demand = Demand.of(job.spec)
+        job.demand = demand.key
+        ranking, users = self._rankings.setdefault(demand.key, (Ranking(demand, self.fleet), set()))
+        users.add(job.id)
+        job.waits_for = {
+            other for other in job.waits_for if ended.get(other) is not TaskState.SUCCEEDED
+        }
+        for other in job.waits_for:
+            self._dependants.setdefault(other, []).append(job)
+        if not job.waits_for:
+            self.turns.add(job)
+
+    def remove(self, job: Job) -> None:
+        """Nothing is left to do for a job."""
+        self.jobs.pop(job.id, None)
+        self.waiting.discard(job)
+        self.turns.remove(job)
+        ranking = self._rankings.get(job.demand)
+        if ranking is not None:
+            ranking[1].discard(job.id)
+            if not ranking[1]:
+                del self._rankings[job.demand]
+
+    def ranking(self, job: Job) -> Ranking:
+        return self._rankings[job.demand][0]
+
+    def dependants(self, job_id: str) -> list[Job]:
+        """The jobs that waited for it, told once."""
+        return self._dependants.pop(job_id, [])
+
+    def queue(self, task: Task, pause_until: float | None = None) -> None:
+        """The task wants a giver, now or after a pause."""
+        if task.queued:
+            return
+        task.queued = True
+        if pause_until is None:
+            task.job.waiting.append(task)
+            self.waiting.add(task.job)
+        else:
+            self._pauses += 1
+            heappush(self._pausing, (pause_until, self._pauses, task))
+
+    def end_pauses(self, now: Now) -> None:
+        while self._pausing and self._pausing[0][0] <= now.monotonic:
+            task = heappop(self._pausing)[2]
+            task.queued = False
+            if not task.state.final:
+                self.queue(task)
+
+    def take_changes(self) -> Changes:
+        changes, self.changes = self.changes, Changes()
+        return changes

@@ -1,0 +1,154 @@
+"""Gives out what can be given out: further tries first, then new tasks in turns. Pure."""
+
+from __future__ import annotations
+
+from schemas.states import AssignmentState, TaskState
+from seeker import placement
+from seeker.ledger import Ledger
+from seeker.model import Assignment, Giver, Job, Now, Task
+from seeker.placement import Offer, Refused, consider
+
+WAITING_LOOKED_AT = 64
+"""Tasks waiting for a further giver that one turn tries to place, per job."""
+
+EXPLAINED_EVERY_S = 2.0
+"""Saying why nobody fits means to look at everybody."""
+
+
+class Placer:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._fleet = ledger.fleet
+
+    def place(self, now: Now, limit: int) -> bool:
+        """Make at most about `limit` assignments.
+
+        Returns whether there may be more to make at once.
+        """
+        ledger = self._ledger
+        ledger.end_pauses(now)
+        self._fleet.end_pauses(now)
+        left = limit
+        for job in list(ledger.waiting):
+            left -= self._place_waiting(job, now)
+        # What nobody takes now, nobody takes for another job that asks the same.
+        refused: set[str] = set()
+        while left > 0:
+            job = ledger.turns.next(lambda job: job.demand not in refused)
+            if job is None:
+                return False
+            placed = self._place_fresh(job, now)
+            left -= placed
+            if job.started_all:
+                ledger.turns.remove(job)
+            elif not placed:
+                refused.add(job.demand)
+        return True
+
+    def _place_waiting(self, job: Job, now: Now) -> int:
+        """Further tries at tasks already begun."""
+        placed = 0
+        for _ in range(min(len(job.waiting), WAITING_LOOKED_AT)):
+            task = job.waiting.popleft()
+            task.queued = False
+            if not task.state.final:
+                placed += self._place_task(task, now)
+        if not job.waiting:
+            self._ledger.waiting.discard(job)
+        return placed
+
+    def _place_fresh(self, job: Job, now: Now) -> int:
+        """Begin the job's next task, if anybody can take it."""
+        if job.started_all:
+            return 0
+        offer = self._ledger.ranking(job).best((), now.monotonic)
+        if offer is None:
+            self._explain_waiting(job, now)
+            return 0
+        if job.waiting_reason:
+            job.waiting_reason = ""
+            job.explained_at = float("-inf")
+        task = begin(job, job.next_index)
+        self._assign(task, offer, now)
+        return 1 + self._place_task(task, now)
+
+    def _place_task(self, task: Task, now: Now) -> int:
+        """Make the assignments that the task wants, as far as there are givers."""
+        placed = 0
+        while task.wanted > 0:
+            offer = self._ledger.ranking(task.job).best(task.groups, now.monotonic)
+            if offer is None:
+                self._note_stuck(task, now)
+                self._ledger.queue(task)
+                break
+            self._assign(task, offer, now)
+            placed += 1
+        return placed
+
+    def _assign(self, task: Task, offer: Offer, now: Now) -> None:
+        giver = offer.giver
+        assignment = Assignment(
+            task=task,
+            number=len(task.assignments) + 1,
+            giver_id=giver.id,
+            group=giver.group,
+            state=AssignmentState.PLACED,
+            placed_at=now.wall,
+            parts=offer.parts,
+        )
+        task.assignments.append(assignment)
+        task.wanted -= 1
+        task.stuck_since = None
+        self._ledger.stuck.discard(task)
+        attach(assignment, giver)
+        self._fleet.touch(giver)
+        if task.state is TaskState.PENDING:
+            task.become(TaskState.ACTIVE)
+            task.job.state = TaskState.ACTIVE
+        self._ledger.changes.dispatch(assignment)
+        self._ledger.changes.touch(task)
+
+    def _note_stuck(self, task: Task, now: Now) -> None:
+        """Remember since when a disagreement has nobody left to ask."""
+        stuck = len(task.votes) >= task.job.spec.agreement.quorum and not self._may_come(task, now)
+        if not stuck:
+            task.stuck_since = None
+            self._ledger.stuck.discard(task)
+        elif task.stuck_since is None:
+            task.stuck_since = now.monotonic
+            self._ledger.stuck.add(task)
+
+    def _may_come(self, task: Task, now: Now) -> bool:
+        """Whether some member that has not tried the task could take it sooner or later."""
+        demand, groups = self._ledger.ranking(task.job).demand, task.groups
+        for giver in self._fleet.givers.values():
+            if giver.group not in groups:
+                answer = consider(giver, demand, now.monotonic)
+                if not (isinstance(answer, Refused) and answer.lasting):
+                    return True
+        return False
+
+    def _explain_waiting(self, job: Job, now: Now) -> None:
+        if now.monotonic - job.explained_at < EXPLAINED_EVERY_S:
+            return
+        job.explained_at = now.monotonic
+        demand = self._ledger.ranking(job).demand
+        answers = (consider(g, demand, now.monotonic) for g in self._fleet.givers.values())
+        reason = placement.summarise([a for a in answers if isinstance(a, Refused)])
+        if job.waiting_reason != reason:
+            job.waiting_reason = reason
+            self._ledger.changes.jobs[job.id] = job
+
+
+def begin(job: Job, index: int) -> Task:
+    """Bring a task into being."""
+    task = Task(job=job, index=index, wanted=job.spec.agreement.replicas)
+    job.started(index)
+    job.tasks[index] = task
+    return task
+
+
+def attach(assignment: Assignment, giver: Giver) -> None:
+    """The giver has it from now on."""
+    giver.assignments[assignment.id] = assignment
+    placement.take(giver.load, assignment.task.job.spec.container.resources)

@@ -1,0 +1,116 @@
+"""The best giver for a demand, kept up to date as givers change. Pure.
+
+A decision must not look at the whole fleet. Every demand that is asked for has a ranking, a heap of
+offers; the fleet keeps a journal of the givers that changed, and a ranking catches up with it when
+it is asked next. An entry of a giver that changed since is stale and dropped where it surfaces.
+
+No two tries of a task go to the same owner, so offers are grouped: a heap for each owner (a giver
+without one is a group by itself), and a heap of the groups by the best offer of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from seeker.fleet import Fleet
+from seeker.placement import Demand, Offer, consider
+
+
+class _Entry(NamedTuple):
+    score: float
+    tie: int
+    giver_id: str
+    version: int
+    """Of the giver, when it was considered."""
+
+
+class Ranking:
+    def __init__(self, demand: Demand, fleet: Fleet) -> None:
+        self.demand = demand
+        self._fleet = fleet
+        self._groups: dict[str, list[_Entry]] = {}
+        self._heads: list[tuple[_Entry, str]] = []
+        self._seen = -1
+        """Up to where the fleet's journal is taken into account; -1: not at all."""
+        self._pushed = 0
+
+    def best(self, taken: Collection[str], now: float) -> Offer | None:
+        """The best giver that can take the task now, and is of none of the groups in `taken`.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._catch_up(now)
+        aside = []
+        found = None
+        while self._heads:
+            head, group = self._heads[0]
+            current = self._current(group)
+            if current is None or current is not head:
+                heappop(self._heads)
+                if current is not None and current < head:
+                    continue  # A better head of that group is in the heap already.
+                if current is not None:
+                    heappush(self._heads, (current, group))
+                continue
+            if group in taken:
+                aside.append(heappop(self._heads))
+                continue
+            giver = self._fleet.givers[head.giver_id]
+            offer = consider(giver, self.demand, now)
+            if isinstance(offer, Offer):
+                found = offer
+                break
+            # Refused by the clock alone: the fleet's journal names it when its pause is over.
+            heappop(self._groups[group])
+        for head in aside:
+            heappush(self._heads, head)
+        return found
+
+    def _current(self, group: str) -> _Entry | None:
+        """The group's best offer that is not stale."""
+        entries = self._groups[group]
+        while entries:
+            giver = self._fleet.givers.get(entries[0].giver_id)
+            if giver is not None and giver.version == entries[0].version:
+                return entries[0]
+            heappop(entries)
+        return None
+
+    def _catch_up(self, now: float) -> None:
+        changed = self._fleet.changed_since(self._seen)
+        if changed is None or self._pushed > 4 * len(self._fleet.givers) + 1000:
+            self._rebuild(now)
+        else:
+            for giver_id in changed:
+                self._push(giver_id, now)
+        self._seen = self._fleet.position
+
+    def _push(self, giver_id: str, now: float) -> None:
+        giver = self._fleet.givers.get(giver_id)
+        if giver is None:
+            return
+        offer = consider(giver, self.demand, now)
+        if not isinstance(offer, Offer):
+            return
+        entry = _Entry(offer.score, giver.tie, giver.id, giver.version)
+        entries = self._groups.setdefault(giver.group, [])
+        heappush(entries, entry)
+        self._pushed += 1
+        if entries[0] is entry:
+            heappush(self._heads, (entry, giver.group))
+
+    def _rebuild(self, now: float) -> None:
+        self._pushed = 0
+        self._groups = {}
+        for giver in self._fleet.givers.values():
+            offer = consider(giver, self.demand, now)
+            if isinstance(offer, Offer):
+                entry = _Entry(offer.score, giver.tie, giver.id, giver.version)
+                self._groups.setdefault(giver.group, []).append(entry)
+        for entries in self._groups.values():
+            heapify(entries)
+        self._heads = [(entries[0], group) for group, entries in self._groups.items()]
+        heapify(self._heads)

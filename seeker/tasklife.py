@@ -1,0 +1,322 @@
+"""A task's life after it was placed: votes, verdicts, retries, withdrawal, and its job's end. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from statistics import median
+
+import structlog
+
+from schemas import identifiers
+from schemas.result import StoredResult
+from schemas.states import AssignmentState, Outcome, TaskState
+from seeker import agreement, placement
+from seeker.agreement import Decided, Undecidable, Undecided, Vote
+from seeker.ledger import Ledger
+from seeker.model import Assignment, Job, Now, Task, Withdrawal
+
+log = structlog.get_logger(__name__)
+
+RETRIABLE = frozenset(
+    {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.OUTPUT_LIMIT}
+)
+"""Bad ends that the user's retries are for; an image that does not exist never will by itself."""
+
+TRY_AGAIN_LONGEST_S = 60.0
+"""The longest pause of a task that one giver after the other fails."""
+
+BACKUPS_FROM = 5
+"""Runs that must have ended before a job's median says anything."""
+
+
+class TaskLife:
+    def __init__(self, ledger: Ledger, *, dispute_grace_s: float) -> None:
+        self._ledger = ledger
+        self._fleet = ledger.fleet
+        self._dispute_grace_s = dispute_grace_s
+
+    # -- Results --------------------------------------------------------------------------------
+
+    def stored(self, result: StoredResult, now: Now) -> None:
+        """A result is in the channel's database: from now on it counts."""
+        changes = self._ledger.changes
+        job = self._ledger.jobs.get(result.job_id)
+        task = job.tasks.get(identifiers.index_of(result.task_id)) if job is not None else None
+        if job is None or task is None:
+            changes.late_results.append(result)
+            return
+        number = int(result.assignment_id.rpartition("-")[2])
+        if number > len(task.assignments) or (
+            task.assignments[number - 1].giver_id != result.giver_id
+        ):
+            log.warning("foreign_result", result_id=result.result_id)
+            return
+        assignment = task.assignments[number - 1]
+        if assignment.outcome is not None:
+            return
+        assignment.outcome = result.outcome
+        if not assignment.live:
+            assignment.late = True
+            changes.touch(task)
+            log.info("late_result", result_id=result.result_id, state=assignment.state)
+            return
+        if result.outcome is Outcome.CANCELLED and assignment.unwanted:
+            self.end(assignment, AssignmentState.CANCELLED, result.reason, now)
+            return
+        if result.digest is not None:
+            self._vote(task, assignment, result, result.digest)
+        self._learn(job, assignment, result, now)
+        self.end(assignment, AssignmentState.REPORTED, result.reason, now)
+
+    def _learn(self, job: Job, assignment: Assignment, result: StoredResult, now: Now) -> None:
+        """What the end of a run says of its giver, and of how long the job's runs take."""
+        giver = self._fleet.givers.get(result.giver_id)
+        failed = result.outcome is Outcome.INFRASTRUCTURE_ERROR
+        if giver is not None:
+            giver.standing.ended(failed=failed)
+            image = job.spec.container.image
+            if failed:
+                self._fleet.back_off(giver, image, now)
+            else:
+                giver.setbacks.pop(image, None)
+        if job.spec.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
+            job.run_times.append(now.monotonic - (assignment.running_since or now.monotonic))
+
+    def _vote(self, task: Task, assignment: Assignment, result: StoredResult, digest: str) -> None:
+        vote = Vote(
+            result_id=result.result_id,
+            giver_id=result.giver_id,
+            digest=digest,
+            outcome=result.outcome,
+        )
+        if assignment.number <= task.round_began:
+            task.earlier_votes.append(vote)
+            return
+        task.votes.append(vote)
+        if task.chosen is not None and not task.disputed:
+            chosen = next(v for v in task.votes if v.result_id == task.chosen)
+            self._credit(vote, agrees=vote.digest == chosen.digest)
+
+    def _credit(self, vote: Vote, *, agrees: bool) -> None:
+        standing = self._fleet.standing(vote.giver_id)
+        standing.agreed += agrees
+        standing.disagreed += not agrees
+        giver = self._fleet.givers.get(vote.giver_id)
+        if giver is not None:
+            self._ledger.changes.givers[giver.id] = giver
+
+    # -- What follows ---------------------------------------------------------------------------
+
+    def end(self, assignment: Assignment, state: AssignmentState, reason: str, now: Now) -> None:
+        """An assignment came to its end: free its giver, and see what the task needs now."""
+        task = assignment.task
+        assignment.become(state, reason)
+        giver = self._fleet.givers.get(assignment.giver_id)
+        if giver is not None and giver.assignments.pop(assignment.id, None) is not None:
+            placement.take(giver.load, task.job.spec.container.resources, sign=-1)
+            self._fleet.touch(giver)
+        self._ledger.changes.touch(task)
+        self.review(task, now)
+        self.settle(task.job, now)
+
+    def review(self, task: Task, now: Now) -> None:
+        """Decide the task, ask for further tries, or let it wait."""
+        gone = not any(task.live)
+        if task.state.final:
+            if gone:
+                task.job.tasks.pop(task.index, None)
+            return
+        if task.withdrawn is not None:
+            task.wanted = 0
+            if gone:
+                task.reason = task.withdrawn.reason
+                self._finish(task, task.withdrawn.state)
+            return
+        live = sum(assignment.live for assignment in task.of_this_round)
+        rules = task.job.spec.agreement
+        match agreement.judge(task.votes, live, task.attempts, rules):
+            case Decided() as verdict:
+                self._decide(task, verdict, now)
+            case Undecidable(reason=reason):
+                last = next((a.reason for a in reversed(task.assignments) if a.reason), "")
+                task.reason = f"{reason}; the last: {last}" if last else reason
+                self._finish(task, TaskState.FAILED)
+            case Undecided(wanted=wanted, reason=reason):
+                task.wanted = wanted
+                task.reason = reason
+                if wanted:
+                    self._ledger.queue(task, self._pause(task, now))
+                if task.state is TaskState.ACTIVE and gone and not task.votes:
+                    task.become(TaskState.PENDING)
+            case None:
+                cause = f"{len(task.votes)} results disagree and no attempt is left"
+                self._decide(
+                    task, agreement.arbitrate(task.votes, self._fleet.reputation, cause), now
+                )
+
+    def _pause(self, task: Task, now: Now) -> float | None:
+        """The next best is asked at once, but a task that givers keep failing at pauses."""
+        failures = task.giver_failures
+        if failures < 2:
+            return None
+        longest = min(TRY_AGAIN_LONGEST_S, 2.0 ** (failures - 2))
+        return now.monotonic + longest * self._ledger.random.uniform(0.5, 1.0)
+
+    def _decide(self, task: Task, verdict: Decided, now: Now) -> None:
+        if not verdict.disputed and task.job.spec.agreement.quorum > 1:
+            for vote in task.votes:
+                self._credit(vote, agrees=vote.digest == verdict.chosen.digest)
+        succeeded = verdict.chosen.outcome is Outcome.SUCCEEDED
+        retry = task.job.spec.retry
+        if verdict.chosen.outcome in RETRIABLE and task.rounds <= retry.limit:
+            self._begin_round(task, verdict, now)
+        else:
+            task.chosen = verdict.chosen.result_id
+            task.reason = verdict.reason
+            task.disputed = verdict.disputed
+            self._finish(task, TaskState.SUCCEEDED if succeeded else TaskState.FAILED)
+        # Whoever is still at it works for nothing.
+        for assignment in task.live:
+            self._ledger.changes.withdraw(assignment)
+
+    def _begin_round(self, task: Task, verdict: Decided, now: Now) -> None:
+        """The user allowed for another run."""
+        retry = task.job.spec.retry
+        pause = min(retry.longest_pause_s, retry.pause_s * 2.0 ** (task.rounds - 1))
+        task.reason = f"retry {task.rounds} of {retry.limit} after {verdict.chosen.outcome}"
+        task.earlier_votes += task.votes
+        task.votes = []
+        task.rounds += 1
+        task.round_began = len(task.assignments)
+        task.wanted = task.job.spec.agreement.replicas
+        self._ledger.changes.touch(task)
+        self._ledger.queue(task, now.monotonic + pause * self._ledger.random.uniform(0.5, 1.5))
+
+    def _finish(self, task: Task, state: TaskState) -> None:
+        task.become(state)
+        task.wanted = 0
+        self._ledger.stuck.discard(task)
+        self._ledger.changes.touch(task)
+        if not any(task.live):
+            task.job.tasks.pop(task.index, None)
+
+    def settle(self, job: Job, now: Now) -> None:
+        """Close the job when its last task has ended, and forget it when its last container has."""
+        if not job.unfinished and not job.state.final:
+            if job.counts[TaskState.FAILED]:
+                job.state = TaskState.FAILED
+            elif job.counts[TaskState.CANCELLED]:
+                job.state = TaskState.CANCELLED
+            else:
+                job.state = TaskState.SUCCEEDED
+            job.finished_at = now.wall
+            job.waiting_reason = ""
+            self._ledger.changes.jobs[job.id] = job
+            log.info("job_finished", job_id=job.id, state=job.state)
+            self._tell_dependants(job, now)
+        if job.state.final and not job.tasks:
+            self._ledger.remove(job)
+
+    def _tell_dependants(self, job: Job, now: Now) -> None:
+        for dependant in self._ledger.dependants(job.id):
+            if dependant.state.final:
+                continue
+            if job.state is TaskState.SUCCEEDED:
+                dependant.waits_for.discard(job.id)
+                if not dependant.waits_for:
+                    self._ledger.turns.add(dependant)
+            else:
+                self.depends_in_vain(dependant, job.id, job.state, now)
+
+    def depends_in_vain(self, job: Job, other: str, state: str, now: Now) -> None:
+        """A job that it had to wait for did not succeed."""
+        reason = f"job {other}, which it waits for, is {state}"
+        self.withdraw_job(job, Withdrawal(state=TaskState.CANCELLED, reason=reason), now)
+
+    # -- Withdrawal -----------------------------------------------------------------------------
+
+    def withdraw_job(self, job: Job, withdrawal: Withdrawal, now: Now) -> None:
+        """Its tasks end so, those that run once their containers are gone."""
+        self.withdraw_unstarted(job, withdrawal)
+        for task in list(job.tasks.values()):
+            self.withdraw_task(task, withdrawal, now)
+        self.settle(job, now)
+
+    def withdraw_unstarted(self, job: Job, withdrawal: Withdrawal) -> None:
+        if job.started_all:
+            return
+        job.withdrawn = withdrawal
+        rest = job.start_all()
+        job.counts[TaskState.PENDING] -= rest
+        job.counts[withdrawal.state] += rest
+        self._ledger.changes.jobs[job.id] = job
+
+    def withdraw_task(self, task: Task, withdrawal: Withdrawal, now: Now) -> None:
+        """The caller settles its job."""
+        if task.state.final:
+            return
+        task.withdrawn = withdrawal
+        for assignment in task.live:
+            self._ledger.changes.withdraw(assignment)
+        self._ledger.changes.touch(task)
+        self.review(task, now)
+
+    # -- Time -----------------------------------------------------------------------------------
+
+    def ticked(self, now: Now) -> None:
+        for task in [t for t in self._ledger.stuck if self._grace_over(t, now)]:
+            cause = f"{len(task.votes)} results disagree and no other giver is there to ask"
+            verdict = agreement.arbitrate(task.votes, self._fleet.reputation, cause)
+            self._decide(task, verdict, now)
+            self.settle(task.job, now)
+        for job in list(self._ledger.jobs.values()):
+            self._enforce_limits(job, now)
+            if job.spec.backup_after is not None:
+                self._back_up(job, job.spec.backup_after, now)
+
+    def _grace_over(self, task: Task, now: Now) -> bool:
+        return (
+            task.stuck_since is not None
+            and now.monotonic - task.stuck_since >= self._dispute_grace_s
+            and not any(task.live)
+        )
+
+    def _enforce_limits(self, job: Job, now: Now) -> None:
+        spec = job.spec
+        if job.state.final:
+            return
+        if _passed(job, spec.deadline_s, now):
+            reason = f"the deadline of {spec.deadline_s:g} s passed"
+            self.withdraw_job(job, Withdrawal(state=TaskState.FAILED, reason=reason), now)
+        elif _passed(job, spec.queue_timeout_s, now):
+            reason = f"not placed within the queue timeout of {spec.queue_timeout_s:g} s"
+            if job.waiting_reason:
+                reason += f": {job.waiting_reason}"
+            withdrawal = Withdrawal(state=TaskState.FAILED, reason=reason)
+            self.withdraw_unstarted(job, withdrawal)
+            for task in [t for t in job.tasks.values() if not t.attempts]:
+                self.withdraw_task(task, withdrawal, now)
+            self.settle(job, now)
+
+    def _back_up(self, job: Job, factor: float, now: Now) -> None:
+        """Ask for a second try at whatever takes far longer than the job's other runs."""
+        if len(job.run_times) < BACKUPS_FROM:
+            return
+        limit = factor * median(job.run_times)
+        for task in job.tasks.values():
+            if task.backed_up or task.state.final or task.withdrawn is not None or task.wanted:
+                continue
+            live = list(task.live)
+            if live and all(
+                a.running_since is not None and now.monotonic - a.running_since > limit
+                for a in live
+            ):
+                task.backed_up = True
+                task.wanted = 1
+                task.reason = f"runs longer than {factor:g} times the median: a second try"
+                self._ledger.queue(task)
+                self._ledger.changes.touch(task)
+
+
+def _passed(job: Job, seconds: float | None, now: Now) -> bool:
+    return seconds is not None and now.wall >= job.submitted_at + timedelta(seconds=seconds)
