@@ -10,12 +10,12 @@ from pathlib import Path
 from schemas.assignment import CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.heartbeat import Heartbeat
-from schemas.job import CancelCommand, Submission
+from schemas.job import Command, Submission
 from schemas.result import Result, StoredBatch
 
 MESSAGES: tuple[type[Message], ...] = (
     Submission,
-    CancelCommand,
+    Command,
     Dispatch,
     CancelAssignments,
     Heartbeat,

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
-from schemas.identifiers import GiverId, JobId, TaskId
+from schemas.identifiers import GiverId, JobId, TaskId, is_job_id, is_task_id
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -87,7 +87,7 @@ class Placement(Part):
 
 
 class Retry(Part):
-    """Runs that ended badly by the task's own doing, made again. Failures of givers do not count."""
+    """Runs that ended badly by the task itself, made again; failures of givers do not count."""
 
     limit: int = Field(default=0, ge=0, le=1000)
     """Further runs."""
@@ -99,9 +99,9 @@ class Retry(Part):
 class JobSpec(Part):
     """A container run `count` times, each time with its own parameters.
 
-    `{{name}}` in the command, the entrypoint and the values of the environment stands for the task's
-    value of that name, and `{{index}}` for its index. The values come from `parameters`, one set a
-    task, or from `matrix`, every combination of its values, the last name varying fastest.
+    `{{name}}` in the command, the entrypoint and the values of the environment stands for the
+    task's value of that name, and `{{index}}` for its index. The values come from `parameters`, one
+    set a task, or from `matrix`, every combination of its values, the last name varying fastest.
     """
 
     name: Name | None = None
@@ -151,23 +151,26 @@ class Submission(Message):
     spec: JobSpec
 
 
-class JobCommand(Message):
-    """On `commands`: something to do to a job or one of its tasks."""
-
-    action: Literal["cancel"]
-    target: JobId | TaskId
-    issued_at: AwareDatetime
+Action = Literal["cancel", "drain", "quarantine", "resume", "forget"]
 
 
-class GiverCommand(Message):
-    """On `commands`: something to do to a giver.
+class Command(Message):
+    """On `commands`: what the operator wants done to a job, a task or a giver.
 
-    `drain`: nothing new. `quarantine`: nothing new, and what it has goes to others. `resume` ends
-    both. `forget`: removed from the database with its history; its next heartbeat makes it a
-    stranger.
+    `cancel` a job or a task. `drain` a giver: nothing new; `quarantine`: nothing new, and what it
+    has goes to others; `resume` ends both; `forget`: removed from the database with its history, so
+    that its next heartbeat makes it a stranger.
     """
 
-    action: Literal["drain", "quarantine", "resume", "forget"]
-    giver_id: GiverId
+    action: Action
+    target: JobId | TaskId | GiverId
     reason: str = Field(default="", max_length=500)
     issued_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _target_fits_action(self) -> Self:
+        for_work = is_job_id(self.target) or is_task_id(self.target)
+        if for_work != (self.action == "cancel"):
+            kind = "a job or a task" if self.action == "cancel" else "a giver"
+            raise ValueError(f"{self.action} is for {kind}, {self.target!r} is none")
+        return self

@@ -331,7 +331,7 @@ async def cancel(identifier: str, as_json: bool) -> None:
         state = str((await look(store, identifier))["state"])
     if TaskState(state).final:
         raise UserError(f"{identifier} has ended already: it is {state}")
-    await seeker.cancel(identifier)
+    await seeker.command("cancel", identifier)
     if as_json:
         print_json({"id": identifier, "cancel_requested": True})
     else:

@@ -15,7 +15,7 @@ from broker import BrokerUnreachable, Link, Publisher, PublishError
 from runtime.command_line import Unreachable, UserError
 from schemas import identifiers, topology
 from schemas.base import MalformedMessage, Message
-from schemas.job import CancelCommand, JobSpec, Submission
+from schemas.job import Action, Command, JobSpec, Submission
 from seeker.documents import Document
 from seeker.settings import SeekerSettings
 from seeker.store import Store, StoreError, StoreUnreachable
@@ -70,10 +70,10 @@ class Client:
         await self._send(topology.SUBMISSIONS.name, submission, submission.job_id)
         return submission
 
-    async def cancel(self, target: str) -> None:
-        """Ask the seeker to cancel a job or a task."""
-        command = CancelCommand(target=target, issued_at=datetime.now(UTC))
-        await self._send(topology.COMMANDS.name, command, f"cancel-{target}")
+    async def command(self, action: Action, target: str, reason: str = "") -> None:
+        """Ask the seeker to do something to a job, a task or a giver."""
+        command = Command(action=action, target=target, reason=reason, issued_at=datetime.now(UTC))
+        await self._send(topology.COMMANDS.name, command, f"{action}-{target}")
 
     async def _send(self, queue: str, message: Message, message_id: str) -> None:
         try:

@@ -10,13 +10,26 @@ givers  {_id: giver id, member, strikes, beat: the latest heartbeat, standing, j
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from schemas.heartbeat import Heartbeat
 from schemas.job import JobSpec
 from schemas.states import AssignmentState, Outcome, TaskState
 from seeker.agreement import Vote
-from seeker.model import Assignment, Giver, Job, Standing, Task
+from seeker.fleet import Former
+from seeker.model import (
+    Assignment,
+    Cordon,
+    Giver,
+    Job,
+    Load,
+    Now,
+    Setback,
+    Standing,
+    Task,
+    Withdrawal,
+)
 
 Document = dict[str, Any]
 
@@ -30,7 +43,7 @@ def job_progress(job: Job) -> Document:
     return {
         "state": job.state.value,
         "counts": {state.value: count for state, count in job.counts.items()},
-        "cancel_requested": job.cancel_requested,
+        "withdrawn": _withdrawal(job.withdrawn),
         "waiting_reason": job.waiting_reason,
         "finished_at": job.finished_at,
     }
@@ -41,7 +54,7 @@ def job_from(document: Document) -> Job:
     spec = JobSpec.model_validate_json(document["spec"])
     job = Job.new(document["_id"], spec, document["submitted_at"])
     job.state = TaskState(document["state"])
-    job.cancel_requested = document["cancel_requested"]
+    job.withdrawn = _withdrawal_from(document["withdrawn"])
     job.waiting_reason = document["waiting_reason"]
     job.finished_at = document["finished_at"]
     return job
@@ -56,11 +69,15 @@ def task(task: Task) -> Document:
         "chosen": task.chosen,
         "reason": task.reason,
         "disputed": task.disputed,
-        "cancel_requested": task.cancel_requested,
+        "withdrawn": _withdrawal(task.withdrawn),
+        "rounds": task.rounds,
+        "round_began": task.round_began,
         "assignments": [
             {
                 "assignment_id": a.id,
                 "giver_id": a.giver_id,
+                "group": a.group,
+                "parts": a.parts,
                 "state": a.state.value,
                 "reason": a.reason,
                 "outcome": a.outcome.value if a.outcome else None,
@@ -69,16 +86,41 @@ def task(task: Task) -> Document:
             }
             for a in task.assignments
         ],
-        "votes": [
-            {
-                "result_id": vote.result_id,
-                "giver_id": vote.giver_id,
-                "digest": vote.digest,
-                "outcome": vote.outcome.value,
-            }
-            for vote in task.votes
-        ],
+        "votes": [_vote(vote) for vote in task.votes],
+        "earlier_votes": [_vote(vote) for vote in task.earlier_votes],
     }
+
+
+def _vote(vote: Vote) -> Document:
+    return {
+        "result_id": vote.result_id,
+        "giver_id": vote.giver_id,
+        "digest": vote.digest,
+        "outcome": vote.outcome.value,
+    }
+
+
+def _vote_from(document: Document) -> Vote:
+    return Vote(
+        result_id=document["result_id"],
+        giver_id=document["giver_id"],
+        digest=document["digest"],
+        outcome=Outcome(document["outcome"]),
+    )
+
+
+def _withdrawal(withdrawal: Withdrawal | None) -> Document | None:
+    if withdrawal is None:
+        return None
+    return {"state": withdrawal.state.value, "reason": withdrawal.reason}
+
+
+def _withdrawal_from(document: Document | None) -> Withdrawal | None:
+    if document is None:
+        return None
+    state = TaskState(document["state"])
+    assert state is TaskState.CANCELLED or state is TaskState.FAILED
+    return Withdrawal(state=state, reason=document["reason"])
 
 
 def task_from(document: Document, job: Job) -> Task:
@@ -90,16 +132,11 @@ def task_from(document: Document, job: Job) -> Task:
         chosen=document["chosen"],
         reason=document["reason"],
         disputed=document["disputed"],
-        cancel_requested=document["cancel_requested"],
-        votes=[
-            Vote(
-                result_id=vote["result_id"],
-                giver_id=vote["giver_id"],
-                digest=vote["digest"],
-                outcome=Outcome(vote["outcome"]),
-            )
-            for vote in document["votes"]
-        ],
+        withdrawn=_withdrawal_from(document["withdrawn"]),
+        rounds=document["rounds"],
+        round_began=document["round_began"],
+        votes=[_vote_from(vote) for vote in document["votes"]],
+        earlier_votes=[_vote_from(vote) for vote in document["earlier_votes"]],
     )
     for number, item in enumerate(document["assignments"], start=1):
         task.assignments.append(
@@ -107,6 +144,8 @@ def task_from(document: Document, job: Job) -> Task:
                 task=task,
                 number=number,
                 giver_id=item["giver_id"],
+                group=item["group"],
+                parts=item["parts"],
                 state=AssignmentState(item["state"]),
                 reason=item["reason"],
                 outcome=Outcome(item["outcome"]) if item["outcome"] else None,
@@ -122,25 +161,60 @@ def giver(giver: Giver) -> Document:
         "member": True,
         "strikes": giver.strikes,
         "beat": giver.beat.model_dump_json(exclude={"inventory", "refusals"}),
-        "standing": {"agreed": giver.standing.agreed, "disagreed": giver.standing.disagreed},
+        "session": None if giver.unreachable else giver.session,
+        "load": asdict(giver.load),
+        "setbacks": [
+            {"image": image, "count": setback.count, "until": setback.until_wall}
+            for image, setback in giver.setbacks.items()
+        ],
         "joined_at": giver.joined_at,
         "heard_at": giver.heard_at,
         "purged_at": None,
+        **former(Former(standing=giver.standing, cordon=giver.cordon)),
     }
 
 
-def giver_from(document: Document, monotonic: float) -> Giver:
+def former(former: Former) -> Document:
+    """What outlives a membership."""
+    return {
+        "standing": asdict(former.standing),
+        "cordon": asdict(former.cordon) if former.cordon else None,
+    }
+
+
+def giver_from(document: Document, now: Now) -> Giver:
     """The giver without its assignments, and not reachable until it is heard."""
+    kept = former_from(document)
     return Giver(
         id=document["_id"],
         beat=Heartbeat.model_validate_json(document["beat"]),
-        last_heard=monotonic,
+        last_heard=now.monotonic,
         joined_at=document["joined_at"],
         heard_at=document["heard_at"],
         strikes=document["strikes"],
-        standing=standing_from(document),
+        standing=kept.standing,
+        cordon=kept.cordon,
+        setbacks={
+            item["image"]: Setback(
+                count=item["count"],
+                until=now.monotonic + (item["until"] - now.wall).total_seconds(),
+                until_wall=item["until"],
+            )
+            for item in document["setbacks"]
+        },
     )
 
 
-def standing_from(document: Document) -> Standing:
-    return Standing(**document["standing"])
+def giver_as_seen(document: Document, now: Now) -> Giver:
+    """The giver as the leader last wrote it down, for explanations."""
+    giver = giver_from(document, now)
+    giver.session = document["session"]
+    giver.load = Load(**document["load"])
+    return giver
+
+
+def former_from(document: Document) -> Former:
+    return Former(
+        standing=Standing(**document["standing"]),
+        cordon=Cordon(**document["cordon"]) if document["cordon"] else None,
+    )

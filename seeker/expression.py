@@ -10,11 +10,12 @@ images                          list of the images that are there
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import cel
 
 from schemas.heartbeat import Heartbeat
+from schemas.job import Placement
 
 Attributes = dict[str, Any]
 
@@ -110,7 +111,7 @@ class Expression:
             return None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -121,3 +122,14 @@ def compiled(text: str) -> Expression:
         ExpressionError: a syntax error.
     """
     return Expression(text)
+
+
+def problem(placement: Placement) -> str:
+    """Why the placement's expressions cannot be used; empty if they can."""
+    try:
+        for text, kind in ((placement.require, bool), (placement.prefer, float)):
+            if text:
+                compiled(text).check(kind)
+    except ExpressionError as error:
+        return str(error)
+    return ""

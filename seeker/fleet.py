@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum, auto
 from heapq import heappop, heappush
 
@@ -75,8 +76,8 @@ class Fleet:
 
     def touch(self, giver: Giver) -> None:
         """Something changed that placement looks at."""
-        giver.version += 1
         self._journal.append(giver.id)
+        giver.version = self.position
         longest = 4 * len(self.givers) + 1000
         if len(self._journal) > longest:
             dropped = longest // 2
@@ -94,7 +95,9 @@ class Fleet:
         forgotten = now.monotonic - BACKOFF_LONGEST_S
         giver.setbacks = {i: s for i, s in giver.setbacks.items() if s.until > forgotten}
         until = now.monotonic + pause
-        giver.setbacks[image] = Setback(count=count, until=until)
+        giver.setbacks[image] = Setback(
+            count=count, until=until, until_wall=now.wall + timedelta(seconds=pause)
+        )
         heappush(self._pauses, (until, giver.id))
         self.touch(giver)
 
@@ -109,6 +112,8 @@ class Fleet:
 
     def add(self, giver: Giver) -> None:
         self.givers[giver.id] = giver
+        for setback in giver.setbacks.values():
+            heappush(self._pauses, (setback.until, giver.id))
         self.touch(giver)
 
     def hear(self, beat: Heartbeat, now: Now) -> tuple[Giver, News]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
@@ -23,8 +23,9 @@ from schemas import topology
 from schemas.assignment import CancelAssignments, Dispatch
 from schemas.heartbeat import Heartbeat
 from schemas.identifiers import new_session
-from schemas.job import CancelCommand, Submission
+from schemas.job import Command, Submission
 from schemas.result import StoredBatch
+from schemas.states import TaskState
 from schemas.topology import DEFAULT_EXCHANGE
 from seeker import rendering
 from seeker.changes import Changes
@@ -113,7 +114,7 @@ class Leader:
             queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=20
         )
         self._commands = link.consumer(
-            queue=lambda _: topology.COMMANDS, decode=CancelCommand.decode, prefetch=100
+            queue=lambda _: topology.COMMANDS, decode=Command.decode, prefetch=100
         )
         self._stored = link.consumer(
             queue=lambda _: topology.SEEKER_STORED, decode=StoredBatch.decode, prefetch=200
@@ -133,18 +134,23 @@ class Leader:
             StoreError: the database refused.
         """
         now = _now()
-        jobs, givers, former = await self._patiently(lambda: self._store.load(now.monotonic))
+        jobs, givers, former = await self._patiently(lambda: self._store.load(now))
+        awaited = {other for job in jobs for other in job.waits_for}
+        ended = await self._patiently(lambda: self._store.job_states(awaited))
         fleet = Fleet(self._settings.strikes)
-        fleet.givers = {giver.id: giver for giver in givers}
+        for giver in givers:
+            fleet.add(giver)
         fleet.former = former
-        scheduler = Scheduler(fleet, jobs, now, dispute_grace_s=self._settings.dispute_grace_s)
+        scheduler = Scheduler(
+            fleet, jobs, now, dispute_grace_s=self._settings.dispute_grace_s, ended=ended
+        )
         log.info("leading", jobs=len(jobs), givers=len(givers))
         guard = TaskGuard()
         await self._link.start()
         try:
             guard.spawn(self._take_submissions(), "submissions")
             guard.spawn(
-                self._take(self._commands, lambda m: lambda s, now: s.cancelled(m.target, now)),
+                self._take(self._commands, lambda m: lambda s, now: s.commanded(m, now)),
                 "commands",
             )
             guard.spawn(
@@ -172,16 +178,14 @@ class Leader:
             await self._inbox.put(Arrival(events, functools.partial(consumer.ack, batch)))
 
     async def _take_submissions(self) -> None:
-        def event(submission: Submission) -> Event:
-            return lambda scheduler, _: scheduler.submitted(submission)
-
         consumer = self._submissions
         while True:
             batch = await consumer.take()
-            ids = {delivery.message.job_id for delivery in batch}
-            # A job that is in the database may be finished, and then the scheduler forgot it.
-            known: set[str] = await self._patiently(functools.partial(self._store.known_jobs, ids))
-            events = [event(d.message) for d in batch if d.message.job_id not in known]
+            submissions = [delivery.message for delivery in batch]
+            # A job that has ended is in the database only: the scheduler forgot it.
+            ids = {s.job_id for s in submissions} | {o for s in submissions for o in s.spec.after}
+            states = await self._patiently(functools.partial(self._store.job_states, ids))
+            events = [_submitted(s, states) for s in submissions if s.job_id not in states]
             await self._inbox.put(Arrival(events, functools.partial(consumer.ack, batch)))
 
     async def _ask_broker(self) -> None:
@@ -263,34 +267,41 @@ class Leader:
                     giver_id=giver_id, assignments=tuple(map(rendering.message_of, part))
                 )
                 ids = [assignment.id for assignment in part]
-                await self._send(queue.name, dispatch.encode(), ids[0], _returned(ids, giver_id))
+                await self._send(queue.name, dispatch.encode(), ids[0], (ids, giver_id))
 
     async def _send(
-        self, queue: str, body: bytes, message_id: str, when_returned: Event | None
+        self, queue: str, body: bytes, message_id: str, sent: tuple[list[str], str] | None
     ) -> None:
+        """`sent`: the assignments in it and their giver, placed anew if it does not arrive."""
         try:
             confirmed = await self._publisher.send(
                 exchange=DEFAULT_EXCHANGE, routing_key=queue, body=body, message_id=message_id
             )
         except PublishError as error:
-            # Written down and not sent: it goes out again when the giver's heartbeat lacks it.
-            log.warning("not_sent", queue=queue, error=str(error))
-            return
-        confirmed.add_done_callback(functools.partial(self._sent, queue, when_returned))
+            self._not_sent(queue, sent, error)
+        else:
+            confirmed.add_done_callback(functools.partial(self._settled, queue, sent))
 
-    def _sent(
-        self, queue: str, when_returned: Event | None, confirmed: asyncio.Future[None]
+    def _settled(
+        self, queue: str, sent: tuple[list[str], str] | None, confirmed: asyncio.Future[None]
     ) -> None:
         error = None if confirmed.cancelled() else confirmed.exception()
-        if error is None:
-            return
+        if error is not None:
+            self._not_sent(queue, sent, error)
+
+    def _not_sent(
+        self, queue: str, sent: tuple[list[str], str] | None, error: BaseException
+    ) -> None:
         log.warning("not_delivered", queue=queue, error=str(error))
-        if isinstance(error, Unroutable) and when_returned is not None:
-            self._inbox.put_nowait(Arrival([when_returned]))
+        if sent is None:
+            return  # Heartbeats tell what still has to be withdrawn.
+        tell = Scheduler.returned if isinstance(error, Unroutable) else Scheduler.undelivered
+        event: Event = lambda scheduler, now: tell(scheduler, *sent, now)  # noqa: E731
+        self._inbox.put_nowait(Arrival([event]))
 
 
-def _returned(ids: list[str], giver_id: str) -> Event:
-    return lambda scheduler, now: scheduler.returned(ids, giver_id, now)
+def _submitted(submission: Submission, states: Mapping[str, TaskState]) -> Event:
+    return lambda scheduler, now: scheduler.submitted(submission, states, now)
 
 
 def _slices(items: Sequence[T], length: int) -> Iterator[Sequence[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from random import Random
@@ -13,6 +14,9 @@ from seeker.model import Job, Now, Task
 from seeker.placement import Demand
 from seeker.ranking import Ranking
 from seeker.turns import Turns
+
+ENDED_REMEMBERED = 10_000
+"""Ended jobs whose state is kept for submissions that name them and are on their way."""
 
 
 class Ledger:
@@ -26,6 +30,7 @@ class Ledger:
         """Jobs with tasks that want a further assignment."""
         self.stuck: set[Task] = set()
         """Tasks whose votes disagree, with nobody left to ask."""
+        self._ended: OrderedDict[str, TaskState] = OrderedDict()
         self._rankings: dict[str, tuple[Ranking, set[str]]] = {}
         self._dependants: dict[str, list[Job]] = {}
         self._pausing: list[tuple[float, int, Task]] = []
@@ -40,15 +45,26 @@ class Ledger:
         self.jobs[job.id] = job
         demand = Demand.of(job.spec)
         job.demand = demand.key
-        ranking, users = self._rankings.setdefault(demand.key, (Ranking(demand, self.fleet), set()))
-        users.add(job.id)
-        job.waits_for = {
-            other for other in job.waits_for if ended.get(other) is not TaskState.SUCCEEDED
-        }
+        if demand.key not in self._rankings:
+            self._rankings[demand.key] = (Ranking(demand, self.fleet), set())
+        self._rankings[demand.key][1].add(job.id)
+        states = {other: self.ended(other) or ended.get(other) for other in job.waits_for}
+        job.waits_for = {o for o, state in states.items() if state is not TaskState.SUCCEEDED}
         for other in job.waits_for:
             self._dependants.setdefault(other, []).append(job)
         if not job.waits_for:
             self.turns.add(job)
+
+    def ended(self, job_id: str) -> TaskState | None:
+        """The final state of a job that was in hand not long ago."""
+        return self._ended.get(job_id)
+
+    def end(self, job: Job) -> list[Job]:
+        """A job has its final state; returns the jobs that wait for it."""
+        self._ended[job.id] = job.state
+        if len(self._ended) > ENDED_REMEMBERED:
+            self._ended.popitem(last=False)
+        return self._dependants.pop(job.id, [])
 
     def remove(self, job: Job) -> None:
         """Nothing is left to do for a job."""
@@ -63,10 +79,6 @@ class Ledger:
 
     def ranking(self, job: Job) -> Ranking:
         return self._rankings[job.demand][0]
-
-    def dependants(self, job_id: str) -> list[Job]:
-        """The jobs that waited for it, told once."""
-        return self._dependants.pop(job_id, [])
 
     def queue(self, task: Task, pause_until: float | None = None) -> None:
         """The task wants a giver, now or after a pause."""

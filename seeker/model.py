@@ -285,6 +285,8 @@ class Setback:
     count: int
     until: float
     """Monotonic time before which it gets nothing more of the kind."""
+    until_wall: datetime
+    """The same for people, and for a seeker that takes over."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -309,7 +311,7 @@ class Giver:
     """By image: one that cannot be pulled says nothing of the others."""
     cordon: Cordon | None = None
     version: int = 0
-    """Counts the changes that matter for placement."""
+    """Where the fleet's journal names its latest change; never the same for two states."""
     attributes: Attributes = field(init=False)
     images: frozenset[str] = field(init=False)
     group: str = field(init=False)

@@ -211,7 +211,7 @@ def summarise(refusals: list[Refused]) -> str:
     return f"of {len(refusals)} givers {counted}"
 
 
-def remedy(demand: Demand, refusals: list[Refused]) -> str:
+def remedy(refusals: list[Refused]) -> str:
     """What would have to change for a task that waits, as far as that can be told."""
     if not refusals:
         return "start a giver with `giver run`"

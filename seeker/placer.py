@@ -34,15 +34,15 @@ class Placer:
         # What nobody takes now, nobody takes for another job that asks the same.
         refused: set[str] = set()
         while left > 0:
-            job = ledger.turns.next(lambda job: job.demand not in refused)
-            if job is None:
+            next_one = ledger.turns.next(lambda job: job.demand not in refused)
+            if next_one is None:
                 return False
-            placed = self._place_fresh(job, now)
+            placed = self._place_fresh(next_one, now)
             left -= placed
-            if job.started_all:
-                ledger.turns.remove(job)
+            if next_one.started_all:
+                ledger.turns.remove(next_one)
             elif not placed:
-                refused.add(job.demand)
+                refused.add(next_one.demand)
         return True
 
     def _place_waiting(self, job: Job, now: Now) -> int:
@@ -68,7 +68,7 @@ class Placer:
         if job.waiting_reason:
             job.waiting_reason = ""
             job.explained_at = float("-inf")
-        task = begin(job, job.next_index)
+        task = begin(self._ledger, job, job.next_index)
         self._assign(task, offer, now)
         return 1 + self._place_task(task, now)
 
@@ -140,11 +140,12 @@ class Placer:
             self._ledger.changes.jobs[job.id] = job
 
 
-def begin(job: Job, index: int) -> Task:
+def begin(ledger: Ledger, job: Job, index: int) -> Task:
     """Bring a task into being."""
     task = Task(job=job, index=index, wanted=job.spec.agreement.replicas)
     job.started(index)
     job.tasks[index] = task
+    ledger.changes.new_tasks.add(task.id)
     return task
 
 

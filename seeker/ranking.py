@@ -65,8 +65,8 @@ class Ranking:
                 break
             # Refused by the clock alone: the fleet's journal names it when its pause is over.
             heappop(self._groups[group])
-        for head in aside:
-            heappush(self._heads, head)
+        for put_aside in aside:
+            heappush(self._heads, put_aside)
         return found
 
     def _current(self, group: str) -> _Entry | None:

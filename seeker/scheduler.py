@@ -13,9 +13,10 @@ import structlog
 
 from schemas import identifiers
 from schemas.heartbeat import Heartbeat
-from schemas.job import GiverCommand, JobCommand, Submission
+from schemas.job import Command, Submission
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, TaskState
+from seeker import expression
 from seeker.changes import Changes
 from seeker.fleet import Fleet, News
 from seeker.ledger import Ledger
@@ -94,27 +95,48 @@ class Scheduler:
         self._ledger.changes.new_jobs[job.id] = job
         self._ledger.add(job, ended)
         log.info("job_accepted", job_id=job.id, tasks=job.spec.count)
+        problem = expression.problem(submission.spec.placement)
+        if problem:
+            withdrawal = Withdrawal(state=TaskState.FAILED, reason=problem)
+            self._life.withdraw_job(job, withdrawal, now)
+            return
         self._check_dependencies(job, ended, now)
 
-    def commanded(self, command: JobCommand, now: Now) -> None:
-        """A job or a task is to be cancelled. It is, once its containers are gone."""
-        job = self._ledger.jobs.get(identifiers.job_of(command.target))
-        if job is None or job.state.final:
-            log.info("command_without_effect", target=command.target)
-        elif command.target == job.id:
-            self._life.withdraw_job(job, _CANCELLED, now)
-        else:
-            index = identifiers.index_of(command.target)
-            if job.unstarted(index):
-                begin(job, index)
-            if index in job.tasks:
-                self._life.withdraw_task(job.tasks[index], _CANCELLED, now)
-            self._life.settle(job, now)
+    def commanded(self, command: Command, now: Now) -> None:
+        """The operator's word."""
+        log.info("command", action=command.action, target=command.target)
+        match command.action:
+            case "cancel":
+                self._cancel(command.target, now)
+            case "drain":
+                self._cordon(command.target, Cordon(kind="draining", reason=command.reason), now)
+            case "quarantine":
+                cordon = Cordon(kind="quarantined", reason=command.reason)
+                self._cordon(command.target, cordon, now)
+            case "resume":
+                self._cordon(command.target, None, now)
+            case "forget":
+                self._forget(command.target, now)
 
     def stored(self, results: Iterable[StoredResult], now: Now) -> None:
         """Results are in the channel's database: from now on they count."""
         for result in results:
             self._life.stored(result, now)
+
+    def _cancel(self, target: str, now: Now) -> None:
+        """The job or task is cancelled once its containers are gone."""
+        job = self._ledger.jobs.get(identifiers.job_of(target))
+        if job is None or job.state.final:
+            log.info("cancel_without_effect", target=target)
+        elif target == job.id:
+            self._life.withdraw_job(job, _CANCELLED, now)
+        else:
+            index = identifiers.index_of(target)
+            if job.unstarted(index):
+                begin(self._ledger, job, index)
+            if index in job.tasks:
+                self._life.withdraw_task(job.tasks[index], _CANCELLED, now)
+            self._life.settle(job, now)
 
     def _resume(self, job: Job, now: Now) -> None:
         """Go on with a job where an earlier leader left it."""
@@ -138,7 +160,8 @@ class Scheduler:
             if other in self._ledger.jobs:
                 job.waiting_reason = f"waits for job {other}"
             else:
-                self._life.depends_in_vain(job, other, ended.get(other, "unknown"), now)
+                state = self._ledger.ended(other) or ended.get(other) or "unknown"
+                self._life.depends_in_vain(job, other, state, now)
                 return
 
     # -- Givers ---------------------------------------------------------------------------------
@@ -175,32 +198,6 @@ class Scheduler:
         giver = self._fleet.givers.get(giver_id)
         if giver is not None:
             self._take_back(assignment_ids, giver, "the broker did not confirm in time", now)
-
-    def ordered(self, command: GiverCommand, now: Now) -> None:
-        """The operator's word about a giver."""
-        giver = self._fleet.givers.get(command.giver_id)
-        log.info("giver_command", giver_id=command.giver_id, order=command.action)
-        if command.action == "forget":
-            self._forget(command.giver_id, now)
-            return
-        cordons = {
-            "drain": Cordon(kind="draining", reason=command.reason),
-            "quarantine": Cordon(kind="quarantined", reason=command.reason),
-        }
-        cordon = cordons.get(command.action)
-        if giver is None:
-            former = self._fleet.former.get(command.giver_id)
-            if former is not None:
-                former.cordon = cordon
-                self._ledger.changes.former[command.giver_id] = former
-            return
-        self._fleet.cordon(giver, cordon)
-        self._save(giver, now)
-        if command.action == "quarantine":
-            for assignment in list(giver.assignments.values()):
-                self._ledger.changes.withdraw(assignment)
-                reason = "the giver was quarantined"
-                self._life.end(assignment, AssignmentState.LOST, reason, now)
 
     def ticked(self, now: Now) -> None:
         """Time passed while the seeker could hear: the silent get strikes."""
@@ -280,6 +277,20 @@ class Scheduler:
         self._ledger.changes.givers.pop(giver.id, None)
         self._lose_all(giver, f"the giver was purged after {giver.strikes} missed heartbeats", now)
 
+    def _cordon(self, giver_id: str, cordon: Cordon | None, now: Now) -> None:
+        giver = self._fleet.givers.get(giver_id)
+        former = self._fleet.former.get(giver_id)
+        if giver is not None:
+            self._fleet.cordon(giver, cordon)
+            self._save(giver, now)
+            if cordon is not None and cordon.kind == "quarantined":
+                for assignment in giver.assignments.values():
+                    self._ledger.changes.withdraw(assignment)
+                self._lose_all(giver, "the giver was quarantined", now)
+        elif former is not None:
+            former.cordon = cordon
+            self._ledger.changes.former[giver_id] = former
+
     def _forget(self, giver_id: str, now: Now) -> None:
         giver = self._fleet.givers.get(giver_id)
         if giver is not None:
@@ -298,3 +309,4 @@ class Scheduler:
     def _save(self, giver: Giver, now: Now) -> None:
         giver.saved_at = now.monotonic
         self._ledger.changes.givers[giver.id] = giver
+        self._ledger.changes.purged.pop(giver.id, None)

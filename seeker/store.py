@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any
 
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
+from pymongo import AsyncMongoClient, DeleteOne, ReplaceOne, UpdateOne
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -33,7 +33,8 @@ from schemas.states import TaskState
 from seeker import documents
 from seeker.changes import Changes
 from seeker.documents import Document
-from seeker.model import Giver, Job, Now, Standing
+from seeker.fleet import Former
+from seeker.model import Giver, Job, Now
 
 MAJORITY = WriteConcern(w="majority", j=True)
 
@@ -103,25 +104,26 @@ class Store:
             await self._tasks.create_index([("job_id", 1), ("state", 1)])
             await self._jobs.create_index([("state", 1)])
 
-    async def known_jobs(self, job_ids: Collection[str]) -> set[str]:
+    async def job_states(self, job_ids: Collection[str]) -> dict[str, TaskState]:
+        """Of those among them that are known."""
         async with _translated(self._url):
-            found = self._jobs.find({"_id": {"$in": list(job_ids)}}, {"_id": 1})
-            return {document["_id"] async for document in found}
+            found = self._jobs.find({"_id": {"$in": list(job_ids)}}, {"state": 1})
+            return {document["_id"]: TaskState(document["state"]) async for document in found}
 
-    async def load(self, monotonic: float) -> tuple[list[Job], list[Giver], dict[str, Standing]]:
-        """Unfinished jobs with their unfinished tasks, members, and standings of former members.
+    async def load(self, now: Now) -> tuple[list[Job], list[Giver], dict[str, Former]]:
+        """Unfinished jobs with their unfinished tasks, members, and what is kept of former ones.
 
         Live assignments hang on their givers; those of a giver that is no member are left to the
         caller to find in the tasks.
         """
         async with _translated(self._url):
             givers: dict[str, Giver] = {}
-            former: dict[str, Standing] = {}
+            former: dict[str, Former] = {}
             async for document in self._givers.find():
                 if document["member"]:
-                    givers[document["_id"]] = documents.giver_from(document, monotonic)
+                    givers[document["_id"]] = documents.giver_from(document, now)
                 else:
-                    former[document["_id"]] = documents.standing_from(document)
+                    former[document["_id"]] = documents.former_from(document)
             jobs = []
             unfinished = {"$in": [TaskState.PENDING.value, TaskState.ACTIVE.value]}
             async for document in self._jobs.find({"state": unfinished}):
@@ -223,20 +225,21 @@ class Store:
             await self._jobs.bulk_write(writes, ordered=False)
 
     async def _commit_givers(self, changes: Changes, now: Now) -> None:
-        writes = [
+        writes: list[UpdateOne | DeleteOne] = [
+            DeleteOne({"_id": giver_id}) for giver_id in changes.forgotten
+        ]
+        for giver in changes.purged.values():
+            gone = {**documents.giver(giver), "member": False, "purged_at": now.wall}
+            writes.append(UpdateOne({"_id": giver.id}, {"$set": gone}, upsert=True))
+        for giver_id, former in changes.former.items():
+            writes.append(UpdateOne({"_id": giver_id}, {"$set": documents.former(former)}))
+        writes += [
             UpdateOne({"_id": giver.id}, {"$set": documents.giver(giver)}, upsert=True)
             for giver in changes.givers.values()
         ]
-        writes += [
-            UpdateOne(
-                {"_id": giver.id},
-                {"$set": {**documents.giver(giver), "member": False, "purged_at": now.wall}},
-                upsert=True,
-            )
-            for giver in changes.purged.values()
-        ]
         if writes:
-            await self._givers.bulk_write(writes, ordered=False)
+            # In order: one that was forgotten, or purged, may have come back in the same turn.
+            await self._givers.bulk_write(writes, ordered=bool(changes.forgotten or changes.purged))
 
     # -- Leadership -------------------------------------------------------------------------------
 
@@ -298,19 +301,26 @@ class Store:
         index = identifiers.index_of(task_id)
         if not spec.first_index <= index < spec.first_index + spec.count:
             return None
-        cancelled = job["cancel_requested"]
-        state = TaskState.CANCELLED if cancelled else TaskState.PENDING
+        withdrawn = job["withdrawn"]
         return {
             "_id": task_id,
             "job_id": job["_id"],
             "index": index,
-            "state": state.value,
+            "state": withdrawn["state"] if withdrawn else TaskState.PENDING.value,
             "chosen": None,
-            "reason": "cancelled" if cancelled else job["waiting_reason"],
+            "reason": withdrawn["reason"] if withdrawn else job["waiting_reason"],
             "disputed": False,
+            "rounds": 1,
             "assignments": [],
             "votes": [],
+            "earlier_votes": [],
         }
+
+    async def failed_tasks(self, job_id: str) -> list[Document]:
+        """Of a job, by index."""
+        async with _translated(self._url):
+            wanted = {"job_id": job_id, "state": TaskState.FAILED.value}
+            return await self._tasks.find(wanted).sort("index", 1).to_list()
 
     async def givers(self, *, former: bool = False) -> list[Document]:
         """Members, and with `former` the tombstones too."""

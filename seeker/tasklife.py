@@ -1,4 +1,4 @@
-"""A task's life after it was placed: votes, verdicts, retries, withdrawal, and its job's end. Pure."""
+"""A task's life once it was placed: votes, verdicts, retries, withdrawal, its job's end. Pure."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class TaskLife:
             self._ledger.remove(job)
 
     def _tell_dependants(self, job: Job, now: Now) -> None:
-        for dependant in self._ledger.dependants(job.id):
+        for dependant in self._ledger.end(job):
             if dependant.state.final:
                 continue
             if job.state is TaskState.SUCCEEDED:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
 from schemas import identifiers
 from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Refusal
-from schemas.job import Agreement, ContainerSpec, JobSpec, Resources, Submission
+from schemas.job import Action, Agreement, Command, ContainerSpec, JobSpec, Resources, Submission
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, GiverState, Outcome
 from seeker.changes import Changes
@@ -53,7 +54,9 @@ class World:
     jobs: list[Job] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.fleet, self.jobs, self.now, dispute_grace_s=5)
+        self.scheduler = Scheduler(
+            self.fleet, self.jobs, self.now, dispute_grace_s=5, random=Random(0)
+        )
         self.tasks: dict[str, Task] = {}
 
     @property
@@ -71,8 +74,17 @@ class World:
             agreement=Agreement(**agreement),
             count=count,
         )
-        self.scheduler.submitted(Submission(job_id=job_id, submitted_at=self.now.wall, spec=spec))
+        self.submit_spec(spec, job_id)
         return job_id
+
+    def submit_spec(self, spec: JobSpec, job_id: str | None = None) -> str:
+        job_id = job_id or identifiers.new_job_id()
+        submission = Submission(job_id=job_id, submitted_at=self.now.wall, spec=spec)
+        self.scheduler.submitted(submission, {}, self.now)
+        return job_id
+
+    def command(self, action: Action, target: str) -> None:
+        self.scheduler.commanded(Command(action=action, target=target, issued_at=START), self.now)
 
     def turn(self) -> Changes:
         self.scheduler.place(self.now)

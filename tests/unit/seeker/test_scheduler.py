@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from schemas import identifiers
-from schemas.job import ContainerSpec, JobSpec, Resources, Submission
+from schemas.job import ContainerSpec, JobSpec, Resources
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
-from tests.unit.seeker.conftest import START, World, beat
+from tests.unit.seeker.conftest import World, beat
 
 
 def test_a_task_goes_to_a_giver_and_its_result_ends_it(world: World) -> None:
@@ -28,7 +28,7 @@ def test_a_task_goes_to_a_giver_and_its_result_ends_it(world: World) -> None:
 def test_the_same_submission_again_has_no_effect(world: World) -> None:
     world.submit()
     (job,) = world.turn().new_jobs.values()
-    world.scheduler.submitted(Submission(job_id=job.id, submitted_at=START, spec=job.spec))
+    world.submit_spec(job.spec, job.id)
     assert not world.turn().new_jobs
 
 
@@ -315,7 +315,7 @@ def test_a_cancelled_job_is_final_when_its_containers_are_gone(world: World) -> 
     world.join("g1")
     job_id = world.submit(count=100)
     running = world.dispatched()
-    world.scheduler.cancelled(job_id, world.now)
+    world.command("cancel", job_id)
     changes = world.turn()
     assert sorted(changes.cancels["g1"]) == sorted(a.id for a in running)
     job = changes.jobs[job_id]
@@ -331,7 +331,7 @@ def test_a_withdrawn_assignment_that_the_giver_does_not_have_is_cancelled(world:
     world.join("g1")
     job_id = world.submit()
     (assignment,) = world.dispatched()
-    world.scheduler.cancelled(job_id, world.now)
+    world.command("cancel", job_id)
     for _ in range(7):
         world.seconds += 1
         world.join("g1")
@@ -342,7 +342,7 @@ def test_a_withdrawn_assignment_that_the_giver_does_not_have_is_cancelled(world:
 def test_a_single_task_is_cancelled_before_it_began(world: World) -> None:
     job_id = world.submit(count=5)
     world.turn()
-    world.scheduler.cancelled(identifiers.task_id(job_id, 3), world.now)
+    world.command("cancel", identifiers.task_id(job_id, 3))
     world.join("g1", backlog=100)
     started = {a.task.index for a in world.dispatched()}
     assert started == {0, 1, 2, 4}
@@ -363,7 +363,7 @@ def test_a_higher_priority_goes_first(world: World) -> None:
     low = world.submit()
     high = identifiers.new_job_id()
     spec = JobSpec(container=ContainerSpec(image="image", resources=Resources(cpus=2)), priority=5)
-    world.scheduler.submitted(Submission(job_id=high, submitted_at=START, spec=spec))
+    world.submit_spec(spec, high)
     world.join("g1")
     assert [a.task.job.id for a in world.dispatched()] == [high]
     assert low
@@ -385,7 +385,7 @@ def test_an_image_that_cannot_be_pulled_does_not_keep_a_giver_from_others(world:
     world.report(bad, digest=None, outcome=Outcome.INFRASTRUCTURE_ERROR)
     other = JobSpec(container=ContainerSpec(image="other"))
     job_id = identifiers.new_job_id()
-    world.scheduler.submitted(Submission(job_id=job_id, submitted_at=START, spec=other))
+    world.submit_spec(other, job_id)
     assert [a.task.job.id for a in world.dispatched()] == [job_id]
     world.seconds += 1
     assert [a.task for a in world.dispatched()] == [bad.task]

@@ -61,9 +61,7 @@ class Fleetwide(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        self.world.scheduler.cancelled(
-            data.draw(st.sampled_from(sorted(self.jobs))), self.world.now
-        )
+        self.world.command("cancel", data.draw(st.sampled_from(sorted(self.jobs))))
 
     @rule(seconds=st.sampled_from([1, 9, 12, 40]))
     def wait(self, seconds: int) -> None:
@@ -116,7 +114,7 @@ class Fleetwide(RuleBasedStateMachine):
                 self.world.join(giver_id, backlog=1)
             self.turn()
             for assignment in [a for a in self.out if a.live]:
-                stopped = assignment.task.cancel_requested or assignment.task.state.final
+                stopped = assignment.task.withdrawn is not None or assignment.task.state.final
                 outcome = Outcome.CANCELLED if stopped else Outcome.SUCCEEDED
                 self.world.report(assignment, None if stopped else "right", outcome)
             self.out = [a for a in self.out if a.live]
