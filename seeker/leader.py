@@ -107,9 +107,13 @@ class Leader:
         self._lease_valid = lease_valid
         self._inbox = Inbox(ARRIVALS_WAITING)
         self._last_round_trip = float("-inf")
-        self._link = link = Link(settings.broker_url, name="seeker", topology=topology.DURABLE)
-        self._publisher = link.publisher(window=5000, deadline_s=30.0)
-        self._probe = link.publisher(window=1, deadline_s=3600.0)
+        # One link for each direction: a broker short of memory or disk stops reading from whoever
+        # publishes, and acknowledgements, which would relieve it, must not wait behind that.
+        writing = Link(settings.broker_url, name="seeker writing", topology=topology.DURABLE)
+        link = Link(settings.broker_url, name="seeker", topology=topology.DURABLE)
+        self._links = (writing, link)
+        self._publisher = writing.publisher(window=5000, deadline_s=30.0)
+        self._probe = writing.publisher(window=1, deadline_s=3600.0)
         self._submissions = link.consumer(
             queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=20
         )
@@ -146,7 +150,8 @@ class Leader:
         )
         log.info("leading", jobs=len(jobs), givers=len(givers))
         guard = TaskGuard()
-        await self._link.start()
+        for link in self._links:
+            await link.start()
         try:
             guard.spawn(self._take_submissions(), "submissions")
             guard.spawn(
@@ -167,7 +172,8 @@ class Leader:
             await guard.failed
         finally:
             await guard.cancel()
-            await self._link.stop()
+            for link in reversed(self._links):
+                await link.stop()
 
     # -- Intake ---------------------------------------------------------------------------------
 
@@ -189,7 +195,8 @@ class Leader:
             await self._inbox.put(Arrival(events, functools.partial(consumer.ack, batch)))
 
     async def _ask_broker(self) -> None:
-        """A confirmed message to nobody proves that the way to the broker and back is open."""
+        """A confirmed message to nobody proves that the way to the broker and back is open, and that
+        the broker takes messages: while it does not, givers cannot be heard either."""
         while True:
             await self._probe.publish(
                 exchange=DEFAULT_EXCHANGE,
