@@ -195,8 +195,8 @@ class Leader:
             await self._inbox.put(Arrival(events, functools.partial(consumer.ack, batch)))
 
     async def _ask_broker(self) -> None:
-        """A confirmed message to nobody proves that the way to the broker and back is open, and that
-        the broker takes messages: while it does not, givers cannot be heard either."""
+        """A confirmed message to nobody proves that the way to the broker and back is open, and
+        that it takes messages: while it does not, givers cannot be heard either."""
         while True:
             await self._probe.publish(
                 exchange=DEFAULT_EXCHANGE,
