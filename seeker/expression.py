@@ -95,20 +95,17 @@ class Expression:
         if not fits:
             raise ExpressionError(f"{self.text!r} yields {value!r}: it must yield {wanted}")
 
-    def holds(self, giver: Attributes) -> bool:
-        """Whether it is true of a giver; one that it cannot be evaluated for does not fit."""
-        return self._evaluate(giver) is True
-
-    def value(self, giver: Attributes) -> float:
-        """The number it yields, 0 where it yields none."""
-        found = self._evaluate(giver)
-        return float(found) if _is_number(found) else 0.0
-
-    def _evaluate(self, giver: Attributes) -> object:
+    def evaluate(self, giver: Attributes) -> object:
+        """What it yields for a giver; `None` where it cannot be evaluated."""
         try:
             return self._program.execute(giver)
         except Exception:  # The library raises many kinds; all of them mean: not for this giver.
             return None
+
+
+def number(value: object) -> float:
+    """What an expression yielded, as a number; 0 where it is none."""
+    return float(value) if _is_number(value) else 0.0
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -28,6 +28,8 @@ class Ledger:
         self.changes = Changes()
         self.waiting: set[Job] = set()
         """Jobs with tasks that want a further assignment."""
+        self.timed: dict[str, Job] = {}
+        """Jobs that time itself does something to."""
         self.stuck: set[Task] = set()
         """Tasks whose votes disagree, with nobody left to ask."""
         self._ended: OrderedDict[str, TaskState] = OrderedDict()
@@ -43,6 +45,8 @@ class Ledger:
             ended: the final states of jobs it waits for that are not in hand.
         """
         self.jobs[job.id] = job
+        if job.spec.deadline_s or job.spec.queue_timeout_s or job.spec.backup_after:
+            self.timed[job.id] = job
         demand = Demand.of(job.spec)
         job.demand = demand.key
         if demand.key not in self._rankings:
@@ -69,6 +73,7 @@ class Ledger:
     def remove(self, job: Job) -> None:
         """Nothing is left to do for a job."""
         self.jobs.pop(job.id, None)
+        self.timed.pop(job.id, None)
         self.waiting.discard(job)
         self.turns.remove(job)
         ranking = self._rankings.get(job.demand)

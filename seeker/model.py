@@ -23,6 +23,9 @@ from seeker.expression import Attributes
 
 FADING = 0.98
 
+EXPRESSIONS_KEPT = 100
+"""Per giver; to evaluate one takes far longer than all the rest of a decision."""
+
 
 class Now(NamedTuple):
     """The time, given to every decision."""
@@ -181,8 +184,6 @@ class Job:
     waits_for: set[str] = field(default_factory=set)
     """Jobs that have to succeed first."""
     waiting_reason: str = ""
-    explained_at: float = float("-inf")
-    """Monotonic; when `waiting_reason` was looked into."""
     run_times: deque[float] = field(default_factory=lambda: deque(maxlen=101))
     """Seconds that its latest runs took, where backups are asked for."""
     finished_at: datetime | None = None
@@ -313,6 +314,7 @@ class Giver:
     version: int = 0
     """Where the fleet's journal names its latest change; never the same for two states."""
     attributes: Attributes = field(init=False)
+    """A new object whenever the giver describes itself anew."""
     images: frozenset[str] = field(init=False)
     group: str = field(init=False)
     """Whose giver it is: no task is tried twice within a group."""
@@ -320,6 +322,8 @@ class Giver:
     """Orders equals: at random, but always the same."""
     most_load: float = field(init=False)
     """How far it may be filled; above 1 by the backlog that it offers."""
+    evaluated: dict[str, object] = field(init=False)
+    """What expressions yield for it."""
     unwanted_told_at: float = float("-inf")
     """When it was last told to stop what nobody wants."""
     saved_at: float = float("-inf")
@@ -335,6 +339,15 @@ class Giver:
         self.images = frozenset(beat.images)
         self.group = f"owner {beat.owner}" if beat.owner else f"giver {beat.giver_id}"
         self.most_load = 1 + beat.backlog / max(1, beat.capacity.containers)
+        self.evaluated = {}
+
+    def evaluate(self, text: str) -> object:
+        """What an expression yields for the giver; `None` where it yields nothing."""
+        if text not in self.evaluated:
+            if len(self.evaluated) >= EXPRESSIONS_KEPT:
+                self.evaluated.clear()
+            self.evaluated[text] = expression.compiled(text).evaluate(self.attributes)
+        return self.evaluated[text]
 
     @property
     def reliability(self) -> float:

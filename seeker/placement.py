@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.heartbeat import Capacity
 from schemas.job import JobSpec, Placement, Resources
@@ -47,8 +48,7 @@ class Demand:
         return cls(container.image, container.resources, spec.placement, key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(NamedTuple):
     """A giver that can take the task now."""
 
     giver: Giver
@@ -57,8 +57,7 @@ class Offer:
     """The sum of the parts; the lowest is the best."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(NamedTuple):
     giver_id: str
     reason: str
     kind: str
@@ -72,7 +71,11 @@ def consider(giver: Giver, demand: Demand, now: float) -> Offer | Refused:
     Args:
         now: monotonic seconds.
     """
-    return _refusal(giver, demand, now) or _offer(giver, demand)
+    refused = unfit(giver, demand)
+    if refused is not None:
+        return refused
+    load = load_after(giver, demand.resources)
+    return hindrance(giver, demand, load, now) or _offer(giver, demand, load)
 
 
 def tried(giver: Giver, groups: Iterable[str]) -> Refused | None:
@@ -87,35 +90,35 @@ def tried(giver: Giver, groups: Iterable[str]) -> Refused | None:
     return Refused(giver_id=giver.id, reason=reason, kind="have this task already", lasting=True)
 
 
-def _refusal(giver: Giver, demand: Demand, now: float) -> Refused | None:
-    def refuse(reason: str, kind: str = "", lasting: bool = False) -> Refused:
-        return Refused(giver_id=giver.id, reason=reason, kind=kind or reason, lasting=lasting)
+def unfit(giver: Giver, demand: Demand) -> Refused | None:
+    """Why the giver will not do even when idle: by what it says of itself, until it says else."""
+    reason = lacking(giver.beat.capacity, demand.resources) or _mismatch(giver, demand.placement)
+    return Refused(giver.id, *reason, lasting=True) if reason else None
 
-    needed, wanted = demand.resources, demand.placement
-    shortage = lacking(giver.capacity, needed)
-    if shortage:
-        return refuse(*shortage, lasting=True)
-    mismatch = _mismatch(giver, wanted)
-    if mismatch:
-        return refuse(*mismatch, lasting=True)
+
+def hindrance(giver: Giver, demand: Demand, load: float, now: float) -> Refused | None:
+    """What keeps a giver that would do from taking the task now. `load`: with the task."""
     if giver.cordon is not None:
         because = f": {giver.cordon.reason}" if giver.cordon.reason else ""
         kind = f"are under {giver.cordon.kind} by the operator"
-        return refuse(f"{giver.cordon.kind} by the operator{because}", kind, lasting=True)
+        reason = f"{giver.cordon.kind} by the operator{because}"
+        return Refused(giver.id, reason, kind, lasting=True)
     if giver.session is None or giver.unreachable:
-        return refuse("is not connected", "are not connected")
-    if giver.state is not GiverState.READY:
+        return Refused(giver.id, "is not connected", "are not connected")
+    state = giver.beat.state
+    if state is not GiverState.READY:
         detail = f": {giver.beat.state_reason}" if giver.beat.state_reason else ""
-        return refuse(f"is {giver.state}{detail}", f"are {giver.state}")
+        return Refused(giver.id, f"is {state}{detail}", f"are {state}")
     setback = giver.setbacks.get(demand.image)
     if setback is not None and now < setback.until:
         times = f"{setback.count} times" if setback.count > 1 else "once"
-        return refuse(
+        return Refused(
+            giver.id,
             f"failed {times} with this image, and pauses for {setback.until - now:.0f} s",
             "pause after failures with this image",
         )
-    if load_after(giver, needed) > giver.most_load:
-        return refuse("is full", "are full")
+    if load > giver.most_load:
+        return Refused(giver.id, "is full", "are full")
     return None
 
 
@@ -132,13 +135,22 @@ def _mismatch(giver: Giver, wanted: Placement) -> tuple[str, str] | None:
         if beat.labels.get(name) != value:
             has = f"={beat.labels[name]}" if name in beat.labels else " is absent"
             return f"label {name}{has}, {name}={value} is needed", f"lack label {name}={value}"
-    if wanted.require and not expression.compiled(wanted.require).holds(giver.attributes):
+    if wanted.require and giver.evaluate(wanted.require) is not True:
         return f"does not fulfil {wanted.require}", f"do not fulfil {wanted.require}"
     return None
 
 
-def _offer(giver: Giver, demand: Demand) -> Offer:
-    load = load_after(giver, demand.resources)
+def score(giver: Giver, demand: Demand, load: float) -> float:
+    """Of an offer; the lowest is the best. `load`: with the task."""
+    return sum(_parts(giver, demand, load).values())
+
+
+def _offer(giver: Giver, demand: Demand, load: float) -> Offer:
+    parts = _parts(giver, demand, load)
+    return Offer(giver, parts, sum(parts.values()))
+
+
+def _parts(giver: Giver, demand: Demand, load: float) -> dict[str, float]:
     wanted = demand.placement
     speed = giver.beat.speed.single if giver.beat.speed else 1.0
     parts = {
@@ -149,8 +161,8 @@ def _offer(giver: Giver, demand: Demand) -> Offer:
         wanted.strategy: STRATEGY * (load if wanted.strategy == "spread" else -load),
     }
     if wanted.prefer:
-        parts["preference"] = -expression.compiled(wanted.prefer).value(giver.attributes)
-    return Offer(giver=giver, parts=parts, score=sum(parts.values()))
+        parts["preference"] = -expression.number(giver.evaluate(wanted.prefer))
+    return parts
 
 
 def lacking(capacity: Capacity, needed: Resources) -> tuple[str, str] | None:
@@ -176,17 +188,17 @@ def lacking(capacity: Capacity, needed: Resources) -> tuple[str, str] | None:
 
 def load_after(giver: Giver, needed: Resources) -> float:
     """The scarcest resource's share in use with the task added; above 1 it would wait there."""
-    load, capacity = giver.load, giver.capacity
-    share = max(
+    load, capacity = giver.load, giver.beat.capacity
+    shares = [
         (load.cpus + needed.cpus) / capacity.cpus,
         (load.memory_bytes + needed.memory_bytes) / capacity.memory_bytes,
         (load.containers + 1) / capacity.containers,
-    )
+    ]
     if needed.disk_bytes:
-        share = max(share, (load.disk_bytes + needed.disk_bytes) / capacity.disk_bytes)
+        shares.append((load.disk_bytes + needed.disk_bytes) / capacity.disk_bytes)
     if needed.gpus:
-        share = max(share, (load.gpus + needed.gpus) / capacity.gpus)
-    return share
+        shares.append((load.gpus + needed.gpus) / capacity.gpus)
+    return max(shares)
 
 
 def take(load: Load, needed: Resources, sign: int = 1) -> None:

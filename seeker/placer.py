@@ -12,13 +12,16 @@ WAITING_LOOKED_AT = 64
 """Tasks waiting for a further giver that one turn tries to place, per job."""
 
 EXPLAINED_EVERY_S = 2.0
-"""Saying why nobody fits means to look at everybody."""
+LOOKED_AT_PER_S = 2_000
+"""Saying why nobody fits means to look at everybody: how old an explanation may get, and how many
+givers may be looked at for all of them, which makes them older in a large fleet."""
 
 
 class Placer:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._fleet = ledger.fleet
+        self._explain_again_at = float("-inf")
 
     def place(self, now: Now, limit: int) -> bool:
         """Make at most about `limit` assignments.
@@ -34,7 +37,7 @@ class Placer:
         # What nobody takes now, nobody takes for another job that asks the same.
         refused: set[str] = set()
         while left > 0:
-            next_one = ledger.turns.next(lambda job: job.demand not in refused)
+            next_one = ledger.turns.next(refused)
             if next_one is None:
                 return False
             placed = self._place_fresh(next_one, now)
@@ -65,9 +68,7 @@ class Placer:
         if offer is None:
             self._explain_waiting(job, now)
             return 0
-        if job.waiting_reason:
-            job.waiting_reason = ""
-            job.explained_at = float("-inf")
+        job.waiting_reason = ""
         task = begin(self._ledger, job, job.next_index)
         self._assign(task, offer, now)
         return 1 + self._place_task(task, now)
@@ -129,14 +130,14 @@ class Placer:
         return False
 
     def _explain_waiting(self, job: Job, now: Now) -> None:
-        if now.monotonic - job.explained_at < EXPLAINED_EVERY_S:
-            return
-        job.explained_at = now.monotonic
-        demand = self._ledger.ranking(job).demand
-        answers = (consider(g, demand, now.monotonic) for g in self._fleet.givers.values())
-        reason = placement.summarise([a for a in answers if isinstance(a, Refused)])
-        if job.waiting_reason != reason:
-            job.waiting_reason = reason
+        ranking = self._ledger.ranking(job)
+        outdated = now.monotonic - ranking.explained_at >= EXPLAINED_EVERY_S
+        if outdated and now.monotonic >= self._explain_again_at:
+            ranking.explain(now.monotonic)
+            looked_at = len(self._fleet.givers)
+            self._explain_again_at = now.monotonic + looked_at / LOOKED_AT_PER_S
+        if job.waiting_reason != ranking.explanation:
+            job.waiting_reason = ranking.explanation
             self._ledger.changes.jobs[job.id] = job
 
 

@@ -14,8 +14,20 @@ from collections.abc import Collection
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from seeker.expression import Attributes
 from seeker.fleet import Fleet
-from seeker.placement import Demand, Offer, consider
+from seeker.model import Giver
+from seeker.placement import (
+    Demand,
+    Offer,
+    Refused,
+    consider,
+    hindrance,
+    load_after,
+    score,
+    summarise,
+    unfit,
+)
 
 
 class _Entry(NamedTuple):
@@ -35,6 +47,11 @@ class Ranking:
         self._seen = -1
         """Up to where the fleet's journal is taken into account; -1: not at all."""
         self._pushed = 0
+        self._fits: dict[str, tuple[Attributes, bool]] = {}
+        """Whether a giver would do when idle, as it described itself in these attributes."""
+        self.explanation = ""
+        """Why nobody takes such a task; as of `explained_at`, monotonic."""
+        self.explained_at = float("-inf")
 
     def best(self, taken: Collection[str], now: float) -> Offer | None:
         """The best giver that can take the task now, and is of none of the groups in `taken`.
@@ -69,6 +86,12 @@ class Ranking:
             heappush(self._heads, put_aside)
         return found
 
+    def explain(self, now: float) -> None:
+        """Bring `explanation` up to date, which means to look at everybody."""
+        answers = (consider(giver, self.demand, now) for giver in self._fleet.givers.values())
+        self.explanation = summarise([each for each in answers if isinstance(each, Refused)])
+        self.explained_at = now
+
     def _current(self, group: str) -> _Entry | None:
         """The group's best offer that is not stale."""
         entries = self._groups[group]
@@ -90,25 +113,35 @@ class Ranking:
 
     def _push(self, giver_id: str, now: float) -> None:
         giver = self._fleet.givers.get(giver_id)
-        if giver is None:
+        entry = self._entry(giver, now) if giver is not None else None
+        if giver is None or entry is None:
             return
-        offer = consider(giver, self.demand, now)
-        if not isinstance(offer, Offer):
-            return
-        entry = _Entry(offer.score, giver.tie, giver.id, giver.version)
         entries = self._groups.setdefault(giver.group, [])
         heappush(entries, entry)
         self._pushed += 1
         if entries[0] is entry:
             heappush(self._heads, (entry, giver.group))
 
+    def _entry(self, giver: Giver, now: float) -> _Entry | None:
+        """Agrees with `consider`, and costs a fraction of it."""
+        known, fits = self._fits.get(giver.id, (None, False))
+        if known is not giver.attributes:
+            fits = unfit(giver, self.demand) is None
+            self._fits[giver.id] = (giver.attributes, fits)
+        if not fits:
+            return None
+        load = load_after(giver, self.demand.resources)
+        if hindrance(giver, self.demand, load, now) is not None:
+            return None
+        return _Entry(score(giver, self.demand, load), giver.tie, giver.id, giver.version)
+
     def _rebuild(self, now: float) -> None:
         self._pushed = 0
         self._groups = {}
+        self._fits = {i: known for i, known in self._fits.items() if i in self._fleet.givers}
         for giver in self._fleet.givers.values():
-            offer = consider(giver, self.demand, now)
-            if isinstance(offer, Offer):
-                entry = _Entry(offer.score, giver.tie, giver.id, giver.version)
+            entry = self._entry(giver, now)
+            if entry is not None:
                 self._groups.setdefault(giver.group, []).append(entry)
         for entries in self._groups.values():
             heapify(entries)

@@ -269,7 +269,7 @@ class TaskLife:
             verdict = agreement.arbitrate(task.votes, self._fleet.reputation, cause)
             self._decide(task, verdict, now)
             self.settle(task.job, now)
-        for job in list(self._ledger.jobs.values()):
+        for job in list(self._ledger.timed.values()):
             self._enforce_limits(job, now)
             if job.spec.backup_after is not None:
                 self._back_up(job, job.spec.backup_after, now)
