@@ -42,6 +42,7 @@ def main() -> None:
 @click.option("--cpus", type=float, help="CPU cores to give.")
 @click.option("--memory", help="To give, e.g. 8GiB or a number of bytes.")
 @click.option("--disk", help="To give, e.g. 100GiB or a number of bytes.")
+@click.option("--gpus", type=int, help="To give, those numbered from 0.  [default: none]")
 @click.option("--containers", type=int, help="At a time.")
 @click.option("--backlog", type=int, help="Assignments to hold waiting.")
 @click.option("--heartbeat-interval", "heartbeat_interval_s", type=float, help="Seconds.")

@@ -33,7 +33,13 @@ from giver.engine import (
     Plan,
     PullInterrupted,
 )
-from giver.hardening import ASSIGNMENT_LABEL, GIVER_LABEL, container_config, container_name
+from giver.hardening import (
+    ASSIGNMENT_LABEL,
+    GIVER_LABEL,
+    GPUS_LABEL,
+    container_config,
+    container_name,
+)
 from giver.output import Output
 from giver.settings import GiverSettings
 from giver.workers import Workers
@@ -333,6 +339,7 @@ class DockerEngine:
                 assignment_id=item["Labels"].get(ASSIGNMENT_LABEL, ""),
                 created_at=float(item["Created"]),
                 fresh=item["State"] == "created",
+                gpus=tuple(map(int, filter(None, item["Labels"].get(GPUS_LABEL, "").split(",")))),
             )
             for item in listed
         ]

@@ -96,6 +96,8 @@ class Plan:
     assignment_id: str
     image: Image
     spec: ContainerSpec
+    gpus: tuple[int, ...] = ()
+    """The numbers of those that it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Container:
     """Seconds since the epoch by the engine's clock; 0: just now, by this process."""
     fresh: bool = True
     """Not started yet."""
+    gpus: tuple[int, ...] = ()
+    """The numbers of those that it has; known of containers found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,19 @@ class Execution:
         settings: GiverSettings,
         on_state: Callable[[str, AssignmentState], None],
         container: Container | None = None,
+        gpus: tuple[int, ...] = (),
     ) -> None:
-        """`container`: one that is there already from an earlier start of this giver."""
+        """
+        Args:
+            container: one that is there already from an earlier start of this giver.
+            gpus: the numbers of those set aside for it.
+        """
         self.assignment = assignment
         self.container = container
         self._engine = engine
         self._settings = settings
         self._on_state = on_state
+        self._gpus = gpus
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._ended_by: EndedBy | None = None
@@ -121,7 +127,7 @@ class Execution:
         image = await self._patiently(lambda: self._engine.find_image(reference))
         if self.container is None:
             image = image or await self._pull(reference)
-            plan = Plan(self.assignment.assignment_id, image, self.assignment.container)
+            plan = Plan(self.assignment.assignment_id, image, self.assignment.container, self._gpus)
             self.container = await self._patiently(lambda: self._engine.create(plan))
         if self._ended_by is not None and self.container.fresh:
             raise _CancelledBeforeStart

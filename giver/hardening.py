@@ -13,6 +13,8 @@ from giver.engine import Plan
 
 GIVER_LABEL = "seekgive.giver"
 ASSIGNMENT_LABEL = "seekgive.assignment"
+GPUS_LABEL = "seekgive.gpus"
+"""Numbers with commas between them; for a giver that starts again."""
 
 _NOBODY = "65534:65534"
 _ROOT_USERS = ("", "0", "root")
@@ -65,6 +67,12 @@ def container_config(
             },
         },
     }
+    if plan.gpus:
+        numbers = [str(number) for number in plan.gpus]
+        config["Labels"][GPUS_LABEL] = ",".join(numbers)
+        config["HostConfig"]["DeviceRequests"] = [
+            {"Driver": "", "DeviceIDs": numbers, "Capabilities": [["gpu"]]}
+        ]
     if spec.command:
         config["Cmd"] = list(spec.command)
     if spec.entrypoint:

@@ -13,7 +13,7 @@ from broker import BrokerError, Link, LinkStopped, Publisher
 from giver.health import Health
 from giver.ledger import Ledger
 from giver.slots import Slots
-from schemas.heartbeat import Heartbeat, Platform
+from schemas.heartbeat import Heartbeat, Platform, Speed
 from schemas.topology import HEARTBEATS
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ class Described:
     owner: str
     labels: dict[str, str]
     platform: Platform
+    speed: Speed | None = None
     images: tuple[str, ...] = ()
 
 
@@ -63,6 +64,7 @@ def compose(
         owner=described.owner,
         labels=described.labels,
         platform=described.platform,
+        speed=described.speed,
         capacity=slots.capacity,
         free=slots.free,
         backlog=slots.backlog,

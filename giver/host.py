@@ -26,7 +26,13 @@ def capacity(settings: GiverSettings, facts: EngineFacts | None) -> Capacity:
     else:
         disk = int(settings.disk)
     containers = settings.containers or max(int(_CONTAINERS_PER_CPU * cpus), _MIN_CONTAINERS)
-    return Capacity(cpus=cpus, memory_bytes=memory, disk_bytes=disk, containers=containers)
+    return Capacity(
+        cpus=cpus,
+        memory_bytes=memory,
+        disk_bytes=disk,
+        gpus=settings.gpus,
+        containers=containers,
+    )
 
 
 def backlog(settings: GiverSettings, has: Capacity) -> int:

@@ -81,7 +81,7 @@ class Runner:
     def adopt(self, assignment: Assignment, container: Container) -> None:
         """Its container exists from an earlier start of this giver: go on with it."""
         self.slots.withdraw(assignment.assignment_id)
-        self.slots.occupy(assignment.assignment_id, assignment.container.resources)
+        self.slots.occupy(assignment.assignment_id, assignment.container.resources, container.gpus)
         self._execute(assignment, container)
         if self._ledger.is_cancelled(assignment.assignment_id):
             self._executions[assignment.assignment_id].cancel()
@@ -124,7 +124,12 @@ class Runner:
 
     def _execute(self, assignment: Assignment, container: Container | None = None) -> None:
         execution = Execution(
-            assignment, self._engine, self._settings, self._ledger.moved, container
+            assignment,
+            self._engine,
+            self._settings,
+            self._ledger.moved,
+            container,
+            self.slots.gpus(assignment.assignment_id),
         )
         self._executions[assignment.assignment_id] = execution
         self._spawn(self._run(execution))

@@ -25,6 +25,7 @@ from giver.outbox import Outbox
 from giver.runner import Runner
 from giver.settings import GiverSettings
 from giver.slots import Slots
+from giver.speed import speed_of_host
 from giver.watch import Watch
 from runtime.lifecycle import TaskGuard
 from schemas.assignment import CancelAssignments, Dispatch
@@ -90,6 +91,7 @@ class GiverService:
             owner=settings.owner,
             labels=settings.labels,
             platform=host_platform(),
+            speed=settings.speed,
         )
         self._runner = Runner(
             giver_id,
@@ -147,6 +149,7 @@ class GiverService:
             ("tasks", self._intake.take_tasks()),
             ("control", self._intake.take_control()),
             ("pulse", self._pulse.run(self._beat)),
+            ("speed", self._measure_speed()),
         ):
             self._background.append(self._guard.spawn(work, name))
         await self._link.start()
@@ -184,6 +187,7 @@ class GiverService:
             "owner": beat.owner,
             "labels": beat.labels,
             "platform": beat.platform.model_dump(),
+            "speed": beat.speed.model_dump() if beat.speed else None,
             "state": self._health.state.value,
             "reason": self._health.reason,
             "broker_connected": self._link.connected,
@@ -234,6 +238,12 @@ class GiverService:
     def _on_confirmed(self) -> None:
         """Room for more results, so perhaps for more work."""
         self._runner.dispatch()
+
+    async def _measure_speed(self) -> None:
+        """Besides, as it takes a moment: until then the giver says nothing of it."""
+        if self._described.speed is None:
+            self._described.speed = await speed_of_host(self._settings.state_dir)
+            self._pulse.changed(False)
 
     def _on_facts(self, facts: EngineFacts) -> None:
         """Docker answered for the first time: it knows better than the host."""

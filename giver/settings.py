@@ -5,13 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import ByteSize, Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import BeforeValidator, ByteSize, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from runtime.logs import LogFormat, LogLevel
 from runtime.settings import ServiceSettings
+from schemas.heartbeat import Speed
 from schemas.identifiers import GiverId
 from schemas.job import MIB
+
+
+def _speed(value: object) -> object:
+    """`1.1,2.0`: of one core, and of all together."""
+    if not isinstance(value, str):
+        return value
+    single, _, together = value.partition(",")
+    try:
+        return Speed(single=float(single), all_cores=float(together))
+    except ValueError as error:
+        raise ValueError("give it as SINGLE,ALL, two numbers above 0, e.g. 1.1,2.0") from error
 
 
 class GiverAddress(ServiceSettings):
@@ -42,6 +54,11 @@ class GiverSettings(GiverAddress):
     """Bytes, or with a unit such as GiB."""
     containers: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """At a time. Of these four, `None` means as much as the host has."""
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """To give, those numbered from 0; Docker must have a runtime for them."""
+    speed: Annotated[Speed | None, NoDecode, BeforeValidator(_speed)] = None
+    """As `SINGLE,ALL`, for one core and for all together, 1.0 being a core of the year 2020.
+    `None`: measured, and kept in `state_dir`."""
     backlog: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Assignments held waiting; `None`: as many as containers."""
 

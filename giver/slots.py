@@ -22,10 +22,13 @@ class _Demand:
     nano_cpus: int
     memory: int
     disk: int
+    gpus: int
 
 
 def _demand(resources: Resources) -> _Demand:
-    return _Demand(round(resources.cpus * _NANO), resources.memory_bytes, resources.disk_bytes)
+    return _Demand(
+        round(resources.cpus * _NANO), resources.memory_bytes, resources.disk_bytes, resources.gpus
+    )
 
 
 class Slots:
@@ -39,6 +42,8 @@ class Slots:
         self._disk = capacity.disk_bytes
         self._waiting: OrderedDict[str, _Demand] = OrderedDict()
         self._running: dict[str, _Demand] = {}
+        self._gpus: dict[str, tuple[int, ...]] = {}
+        """Which of them are in use, by assignment: two never share one."""
 
     def resize(self, capacity: Capacity, backlog: int) -> None:
         """There is more or less than was thought; what runs goes on."""
@@ -56,6 +61,10 @@ class Slots:
     def running(self) -> int:
         return len(self._running)
 
+    def gpus(self, assignment_id: str) -> tuple[int, ...]:
+        """The numbers of the GPUs that a running assignment has."""
+        return self._gpus.get(assignment_id, ())
+
     def refusal(self, resources: Resources, ahead: int = 0) -> str | None:
         """Why an assignment would not be taken, or `None`.
 
@@ -65,6 +74,7 @@ class Slots:
             ("CPUs", resources.cpus, self.capacity.cpus),
             ("bytes of memory", resources.memory_bytes, self.capacity.memory_bytes),
             ("bytes of disk", resources.disk_bytes, self.capacity.disk_bytes),
+            ("GPUs", resources.gpus, self.capacity.gpus),
         ):
             if wanted > there:
                 return f"needs {wanted:g} {name}, this giver has {there:g} altogether"
@@ -80,9 +90,9 @@ class Slots:
         """Put at the end of the queue."""
         self._waiting[assignment_id] = _demand(resources)
 
-    def occupy(self, assignment_id: str, resources: Resources) -> None:
-        """Count as running whatever is free: its container is there already."""
-        self._start(assignment_id, _demand(resources))
+    def occupy(self, assignment_id: str, resources: Resources, gpus: tuple[int, ...] = ()) -> None:
+        """Count as running whatever is free: its container, with these GPUs, is there already."""
+        self._start(assignment_id, _demand(resources), gpus)
 
     def take(self) -> list[str]:
         """Those that may start now; they count as running from here on."""
@@ -93,10 +103,11 @@ class Slots:
                 demand.nano_cpus > self._nano_cpus
                 or demand.memory > self._memory
                 or demand.disk > self._disk
+                or demand.gpus > len(self._free_gpus)
             ):
                 break
             del self._waiting[assignment_id]
-            self._start(assignment_id, demand)
+            self._start(assignment_id, demand, tuple(self._free_gpus[: demand.gpus]))
             ready.append(assignment_id)
         return ready
 
@@ -107,6 +118,7 @@ class Slots:
     def release(self, assignment_id: str) -> None:
         """What ran has ended."""
         demand = self._running.pop(assignment_id)
+        self._gpus.pop(assignment_id, None)
         self._nano_cpus += demand.nano_cpus
         self._memory += demand.memory
         self._disk += demand.disk
@@ -118,11 +130,21 @@ class Slots:
             cpus=max(self._nano_cpus, 0) / _NANO,
             memory_bytes=max(self._memory, 0),
             disk_bytes=max(self._disk, 0),
+            gpus=len(self._free_gpus),
             containers=max(self.capacity.containers - len(self._running), 0),
         )
 
-    def _start(self, assignment_id: str, demand: _Demand) -> None:
+    @property
+    def _free_gpus(self) -> list[int]:
+        if not self.capacity.gpus:
+            return []
+        used = {number for numbers in self._gpus.values() for number in numbers}
+        return [number for number in range(self.capacity.gpus) if number not in used]
+
+    def _start(self, assignment_id: str, demand: _Demand, gpus: tuple[int, ...]) -> None:
         self._running[assignment_id] = demand
+        if gpus:
+            self._gpus[assignment_id] = gpus
         self._nano_cpus -= demand.nano_cpus
         self._memory -= demand.memory
         self._disk -= demand.disk
