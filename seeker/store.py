@@ -39,6 +39,8 @@ from seeker.model import Giver, Job, Now
 MAJORITY = WriteConcern(w="majority", j=True)
 
 TASKS_READ_AT_ONCE = 10_000
+JOBS_READ_AT_ONCE = 1_000
+"""Whose tasks one query asks for."""
 
 DUPLICATE_KEY = 11000
 CHANGING_PRIMARY = {91, 189, 10107, 11600, 11602, 13435}
@@ -101,7 +103,8 @@ class Store:
         """Make the indexes, where they are missing."""
         async with _translated(self._url):
             await self._tasks.create_index([("job_id", 1), ("index", 1)])
-            await self._tasks.create_index([("job_id", 1), ("state", 1)])
+            # With the index in it, a start reads of tasks that have ended nothing else.
+            await self._tasks.create_index([("job_id", 1), ("state", 1), ("index", 1)])
             await self._jobs.create_index([("state", 1)])
 
     async def job_states(self, job_ids: Collection[str]) -> dict[str, TaskState]:
@@ -124,23 +127,29 @@ class Store:
                     givers[document["_id"]] = documents.giver_from(document, now)
                 else:
                     former[document["_id"]] = documents.former_from(document)
-            jobs = []
-            unfinished = {"$in": [TaskState.PENDING.value, TaskState.ACTIVE.value]}
-            async for document in self._jobs.find({"state": unfinished}):
-                job = documents.job_from(document)
-                await self._load_tasks(job)
-                jobs.append(job)
+            unfinished = [state.value for state in TaskState if not state.final]
+            found = self._jobs.find({"state": {"$in": unfinished}})
+            jobs = [documents.job_from(document) async for document in found]
+            for start in range(0, len(jobs), JOBS_READ_AT_ONCE):
+                await self._load_tasks(jobs[start : start + JOBS_READ_AT_ONCE])
         return jobs, list(givers.values()), former
 
-    async def _load_tasks(self, job: Job) -> None:
-        final = [state.value for state in TaskState if state.final]
+    async def _load_tasks(self, jobs: Sequence[Job]) -> None:
+        by_id = {job.id: job for job in jobs}
+        final = {state.value: state for state in TaskState if state.final}
         async for document in self._tasks.find(
-            {"job_id": job.id, "state": {"$in": final}}, {"index": 1, "state": 1}
+            {"job_id": {"$in": list(by_id)}, "state": {"$in": list(final)}},
+            {"_id": 0, "job_id": 1, "state": 1, "index": 1},
         ).batch_size(TASKS_READ_AT_ONCE):
+            job = by_id[document["job_id"]]
             job.started(document["index"])
             job.counts[TaskState.PENDING] -= 1
-            job.counts[TaskState(document["state"])] += 1
-        async for document in self._tasks.find({"job_id": job.id, "state": {"$nin": final}}):
+            job.counts[final[document["state"]]] += 1
+        unfinished = [state.value for state in TaskState if not state.final]
+        async for document in self._tasks.find(
+            {"job_id": {"$in": list(by_id)}, "state": {"$in": unfinished}}
+        ):
+            job = by_id[document["job_id"]]
             task = documents.task_from(document, job)
             job.tasks[task.index] = task
             job.started(task.index)
