@@ -7,6 +7,7 @@ error that names the field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,11 +72,22 @@ class Message(Part):
             raise MalformedMessage(f"{cls.__name__}: {size} bytes, at most {cls.MAX_BYTES} allowed")
 
 
-def describe(error: ValidationError) -> str:
-    """One line for a person: each offending field, its value and what was expected."""
+def describe(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
+    """One line for a person: each offending field, its value and what was expected.
+
+    Args:
+        names: of fields that the person knows by another name.
+    """
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        field = ".".join(str(step) for step in problem["loc"]) or "body"
+        steps = (str(step) for step in problem["loc"])
+        field = ".".join((names or {}).get(step, step) for step in steps) or "body"
+        if problem["type"] == "value_error":
+            # One of our own messages; of a whole part, it names the fields by itself.
+            problem["msg"] = problem["msg"].removeprefix("Value error, ")
+            if not problem["loc"]:
+                lines.append(problem["msg"])
+                continue
         value = repr(problem["input"])
         shown = value if len(value) <= 80 else value[:77] + "..."
         lines.append(f"{field}: {problem['msg']} (got {shown})")

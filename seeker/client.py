@@ -4,7 +4,7 @@ channel for results."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -16,6 +16,7 @@ from runtime.command_line import Unreachable, UserError
 from schemas import identifiers, topology
 from schemas.base import MalformedMessage, Message
 from schemas.job import Action, Command, JobSpec, Submission
+from schemas.states import TaskState
 from seeker.documents import Document
 from seeker.settings import SeekerSettings
 from seeker.store import Store, StoreError, StoreUnreachable
@@ -131,6 +132,41 @@ class Client:
             UserError: the seeker does not know it.
         """
         return await self._known("task", task_id, lambda: store.task(task_id))
+
+    async def giver(self, store: Store, giver_id: str) -> Document:
+        """
+        Raises:
+            UserError: there is no such giver, nor was there.
+        """
+        document = await store.giver(giver_id)
+        if document is None:
+            raise UserError(
+                f"no giver {giver_id} is known: `seeker givers --all` lists those that are"
+            )
+        return document
+
+    async def check_awaited(self, job_ids: Sequence[str]) -> None:
+        """Find out, as far as the database can be asked, whether a job may wait for these.
+
+        Raises:
+            UserError: one is unknown, or has ended without success.
+        """
+        if not job_ids:
+            return
+        try:
+            async with self.store() as store:
+                led = await store.led()
+                for job_id in job_ids:
+                    # Without a leader, nobody has read what was submitted a moment ago.
+                    document = await (self.job(store, job_id) if led else store.job(job_id))
+                    state = TaskState(document["state"]) if document else TaskState.PENDING
+                    if state.final and state is not TaskState.SUCCEEDED:
+                        raise UserError(
+                            f"job {job_id} is {state}: a job after it would never begin; "
+                            f"name another, such as one made by `seeker retry {job_id}`"
+                        )
+        except Unreachable:
+            return
 
     async def _known(
         self, kind: str, identifier: str, look: Callable[[], Awaitable[Document | None]]

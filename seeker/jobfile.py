@@ -10,16 +10,37 @@ A job file has the options of `seeker enqueue` as keys:
     timeout: 10m
     replicas: 2
     quorum: 2
-    parameters: [{x: 1, w: a}, {x: 2, w: b}]
+    parameters: [{x: 1, w: a}, {x: 2, w: b}]    # or a file: sweep.csv, sweep.jsonl
+
+or, instead of parameters, all combinations, or only indices:
+
+    matrix: {size: [1, 2, 4], seed: 1..10}
+    array: 1-1000
+
+and, which givers, and what when it goes wrong or slowly:
+
+    require: cpus >= 8 && labels.zone == "a"
+    prefer: speed
+    labels: {disk: ssd}
+    platform: linux/arm64
+    strategy: pack
+    retries: 3
+    retry_pause: 10s
+    queue_timeout: 1h
+    deadline: 1d
+    backup_after: 3
+    after: [01JD…]
 """
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -30,9 +51,21 @@ from pydantic import (
 )
 from pytimeparse2 import parse as parse_duration
 
+from schemas import identifiers
 from schemas.base import describe
-from schemas.job import Agreement, ContainerSpec, JobSpec, Resources
-from seeker import rendering
+from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
+from seeker import expression, rendering, sweep
+
+WRITTEN_AS = {
+    "deadline_s": "deadline",
+    "disk_bytes": "disk",
+    "limit": "retries",
+    "memory_bytes": "memory",
+    "pause_s": "retry_pause",
+    "queue_timeout_s": "queue_timeout",
+    "timeout_s": "timeout",
+}
+"""Keys by the names of the spec's fields, for errors."""
 
 
 class JobFileError(ValueError):
@@ -55,6 +88,32 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, (int, float)) else value
 
 
+def _values(value: object) -> object:
+    """Of one name in a matrix: a list, or a text such as `1,2,4` or `1..10`."""
+    return sweep.values(str(_text(value))) if isinstance(value, (str, int, float)) else value
+
+
+def _indices(value: object) -> object:
+    return sweep.indices(str(value)) if isinstance(value, (str, int)) else value
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _job_id(value: str) -> str:
+    if not identifiers.is_job_id(value):
+        raise ValueError("not the id of a job (26 characters, as `seeker enqueue` prints it)")
+    return value
+
+
+def _platform(value: str) -> str:
+    os, separator, architecture = value.partition("/")
+    if not (os and separator and architecture) or "/" in architecture:
+        raise ValueError("not a platform: write OS/ARCHITECTURE, for example linux/arm64")
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(_seconds), PlainSerializer(float)]
 Text = Annotated[str, BeforeValidator(_text)]
 
@@ -67,6 +126,7 @@ class WrittenResources(_Written):
     cpus: float = 1.0
     memory: ByteSize = ByteSize(256 << 20)
     disk: ByteSize = ByteSize(1 << 30)
+    gpus: int = 0
     pids: int = 256
 
 
@@ -85,9 +145,27 @@ class WrittenJob(_Written):
     quorum: int = 1
     max_attempts: int | None = None
     priority: int = 0
+    require: str = ""
+    prefer: str = ""
+    labels: dict[str, Text] = Field(default_factory=dict)
+    platform: Annotated[str, AfterValidator(_platform)] | None = None
+    strategy: Literal["spread", "pack"] = "spread"
+    retries: int = 0
+    retry_pause: Duration = 1.0
+    queue_timeout: Duration | None = None
+    deadline: Duration | None = None
+    backup_after: float | None = None
+    after: Annotated[
+        tuple[Annotated[str, AfterValidator(_job_id)], ...], BeforeValidator(_several)
+    ] = ()
     first_index: int = 0
     count: int | None = None
+    array: Annotated[tuple[int, int] | None, BeforeValidator(_indices)] = None
+    """First index and count; instead of these two."""
     parameters: tuple[dict[str, Text], ...] = ()
+    matrix: dict[str, Annotated[tuple[Text, ...], BeforeValidator(_values)]] = Field(
+        default_factory=dict
+    )
 
     def spec(self) -> JobSpec:
         """
@@ -97,6 +175,9 @@ class WrittenJob(_Written):
         """
         replicas = self.replicas or self.quorum
         limits = Agreement.model_fields["max_attempts"].default
+        os, _, architecture = (self.platform or "").partition("/")
+        first_index, count = self.array or (self.first_index, self.count)
+        combinations = prod(map(len, self.matrix.values())) if self.matrix else 0
         spec = JobSpec(
             name=self.name,
             container=ContainerSpec(
@@ -109,6 +190,7 @@ class WrittenJob(_Written):
                     cpus=self.resources.cpus,
                     memory_bytes=int(self.resources.memory),
                     disk_bytes=int(self.resources.disk),
+                    gpus=self.resources.gpus,
                     pids=self.resources.pids,
                 ),
                 timeout_s=self.timeout,
@@ -118,10 +200,28 @@ class WrittenJob(_Written):
                 quorum=self.quorum,
                 max_attempts=self.max_attempts or max(limits, 3 * replicas),
             ),
+            placement=Placement(
+                require=self.require,
+                prefer=self.prefer,
+                labels=self.labels,
+                os=os,
+                architecture=architecture,
+                strategy=self.strategy,
+            ),
+            retry=Retry(
+                limit=self.retries,
+                pause_s=self.retry_pause,
+                longest_pause_s=max(self.retry_pause, Retry().longest_pause_s),
+            ),
             priority=self.priority,
-            first_index=self.first_index,
-            count=self.count or len(self.parameters) or 1,
+            after=self.after,
+            queue_timeout_s=self.queue_timeout,
+            deadline_s=self.deadline,
+            backup_after=self.backup_after,
+            first_index=first_index,
+            count=count or len(self.parameters) or combinations or 1,
             parameters=self.parameters,
+            matrix=self.matrix,
         )
         rendering.check(spec)
         return spec
@@ -136,11 +236,16 @@ def build(values: dict[str, Any], source: str) -> JobSpec:
         JobFileError: a key is missing, unknown or wrong.
     """
     try:
-        return WrittenJob.model_validate(values).spec()
+        spec = WrittenJob.model_validate(values).spec()
     except ValidationError as error:
-        raise JobFileError(f"{source}: {describe(error)}") from error
+        raise JobFileError(f"{source}: {describe(error, WRITTEN_AS)}") from error
     except rendering.UnknownParameter as error:
         raise JobFileError(f"{source}: {error}") from error
+    for name in ("require", "prefer"):
+        problem = expression.problem(Placement(**{name: getattr(spec.placement, name)}))
+        if problem:
+            raise JobFileError(f"{source}: {name}: {problem}")
+    return spec
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -157,4 +262,9 @@ def read(path: Path) -> dict[str, Any]:
         raise JobFileError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise JobFileError(f"{path} holds no job: expected keys such as `image` and `command`")
+    if isinstance(values.get("parameters"), str):
+        try:
+            values["parameters"] = sweep.read_parameters(path.parent / values["parameters"])
+        except sweep.SweepError as error:
+            raise JobFileError(f"{path}: parameters: {error}") from error
     return values

@@ -1,8 +1,9 @@
 """Filling a task's parameters into its container.
 
-`{{name}}` stands for the task's parameter of that name and `{{index}}` for its index, in the
-command, the entrypoint and the values of the environment. Single braces, which shells and awk are
-full of, stay as they are; so does everything in a job without parameters and with one task.
+`{{name}}` stands for the task's value of that name and `{{index}}` for its index, in the command,
+the entrypoint and the values of the environment. Single braces, which shells and awk are full of,
+stay as they are; so does everything in a job without parameters and matrix and with one task. A
+parameter named `index` takes the index's place, in `$TASK_INDEX` too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,21 @@ class UnknownParameter(ValueError):
 
 
 def templated(spec: JobSpec) -> bool:
-    return bool(spec.parameters) or spec.count > 1
+    """Whether placeholders mean something in it."""
+    return bool(spec.parameters or spec.matrix) or spec.count > 1
+
+
+def values_of(spec: JobSpec, index: int) -> dict[str, str]:
+    """What the placeholders stand for in the task of that index."""
+    values = {"index": str(index)}
+    position = index - spec.first_index
+    if spec.parameters:
+        values.update(spec.parameters[position])
+    # As the digits of a number, each in the base of its own: the last name varies fastest.
+    for name, choices in reversed(spec.matrix.items()):
+        position, digit = divmod(position, len(choices))
+        values[name] = choices[digit]
+    return values
 
 
 def check(spec: JobSpec) -> None:
@@ -41,25 +56,24 @@ def check(spec: JobSpec) -> None:
         )
         for name in _PLACEHOLDER.findall(text)
     } - {"index"}
-    for position, values in enumerate(spec.parameters or ({},)):
-        missing = sorted(named - values.keys())
+    available = (values.keys() for values in spec.parameters or (spec.matrix,))
+    for position, names in enumerate(available):
+        missing = sorted(named - names)
         if missing:
-            has = ", ".join(sorted({*values, "index"}))
             raise UnknownParameter(
                 f"{{{{{missing[0]}}}}} is no parameter of task {spec.first_index + position} "
-                f"(it has {has}): add it to `parameters`, or change the placeholder"
+                f"(it has {', '.join(sorted({*names, 'index'}))}): add it to the parameters or "
+                "the matrix, or change the placeholder"
             )
 
 
 def container_of(spec: JobSpec, job_id: str, index: int, task_id: str) -> ContainerSpec:
     """The container of one task. It finds its place in the job in its environment."""
     container = spec.container
-    own = {"JOB_ID": job_id, "TASK_ID": task_id, "TASK_INDEX": str(index)}
+    values = values_of(spec, index)
+    own = {"JOB_ID": job_id, "TASK_ID": task_id, "TASK_INDEX": values["index"]}
     if not templated(spec):
         return container.model_copy(update={"env": {**own, **container.env}})
-    values = {"index": str(index)}
-    if spec.parameters:
-        values.update(spec.parameters[index - spec.first_index])
     return container.model_copy(
         update={
             "command": _fill(container.command, values),

@@ -29,7 +29,8 @@ from pymongo.write_concern import WriteConcern
 
 from runtime.command_line import redact
 from schemas import identifiers
-from schemas.states import TaskState
+from schemas.job import JobSpec, Resources
+from schemas.states import AssignmentState, TaskState
 from seeker import documents
 from seeker.changes import Changes
 from seeker.documents import Document
@@ -319,23 +320,63 @@ class Store:
             "chosen": None,
             "reason": withdrawn["reason"] if withdrawn else job["waiting_reason"],
             "disputed": False,
+            "withdrawn": withdrawn,
             "rounds": 1,
+            "round_began": 0,
             "assignments": [],
             "votes": [],
             "earlier_votes": [],
         }
 
-    async def failed_tasks(self, job_id: str) -> list[Document]:
-        """Of a job, by index."""
+    async def failed_indices(self, job: Document) -> list[int]:
+        """Of the job's failed tasks, those that were never started included, in order."""
+        failed = TaskState.FAILED.value
+        withdrawn = job["withdrawn"]
         async with _translated(self._url):
-            wanted = {"job_id": job_id, "state": TaskState.FAILED.value}
-            return await self._tasks.find(wanted).sort("index", 1).to_list()
+            found = self._tasks.find({"job_id": job["_id"]}, {"index": 1, "state": 1})
+            states = {t["index"]: t["state"] async for t in found.batch_size(TASKS_READ_AT_ONCE)}
+        spec = documents.job_from(job).spec
+        unstarted = withdrawn["state"] if withdrawn else TaskState.PENDING.value
+        indices = range(spec.first_index, spec.first_index + spec.count)
+        return [index for index in indices if states.get(index, unstarted) == failed]
 
     async def givers(self, *, former: bool = False) -> list[Document]:
         """Members, and with `former` the tombstones too."""
         wanted: dict[str, Any] = {} if former else {"member": True}
         async with _translated(self._url):
             return await self._givers.find(wanted).sort("_id", 1).to_list()
+
+    async def giver(self, giver_id: str) -> Document | None:
+        """A member, or a former one's tombstone."""
+        async with _translated(self._url):
+            return await self._givers.find_one({"_id": giver_id})
+
+    async def live_assignments(self) -> list[tuple[str, Resources, int]]:
+        """Giver, what each of its assignments of a job takes, and how many of these are live."""
+        live = [state.value for state in AssignmentState if not state.final]
+        active = TaskState.ACTIVE.value
+        async with _translated(self._url):
+            jobs = self._jobs.find({"state": active}, {"spec": 1})
+            needs = {
+                job["_id"]: JobSpec.model_validate_json(job["spec"]).container.resources
+                async for job in jobs
+            }
+            stages: list[Document] = [
+                {"$match": {"job_id": {"$in": list(needs)}, "state": active}},
+                {"$unwind": "$assignments"},
+                {"$match": {"assignments.state": {"$in": live}}},
+                {"$group": {"_id": ["$job_id", "$assignments.giver_id"], "count": {"$sum": 1}}},
+            ]
+            return [
+                (found["_id"][1], needs[found["_id"][0]], found["count"])
+                async for found in await self._tasks.aggregate(stages)
+            ]
+
+    async def led(self) -> bool:
+        """Whether some seeker leads now."""
+        valid = {"_id": "leader", "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        async with _translated(self._url):
+            return await self._leases.find_one(valid) is not None
 
 
 class _translated:  # noqa: N801  (reads as a verb: `async with _translated(url)`)

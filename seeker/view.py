@@ -6,11 +6,15 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import click
+from rich.text import Text
 
-from schemas.states import TaskState
+from schemas import identifiers
+from schemas.states import AssignmentState, TaskState
+from seeker import documents
 from seeker.documents import Document
+from seeker.explanation import Explanation
+from seeker.tables import Listing, facts
 
 STYLES = {
     "succeeded": "green",
@@ -19,6 +23,9 @@ STYLES = {
     "active": "cyan",
     "pending": "dim",
 }
+
+LISTED = 20
+"""Givers that an explanation names; of more it gives counts."""
 
 
 def job(document: Document) -> dict[str, Any]:
@@ -32,6 +39,7 @@ def job(document: Document) -> dict[str, Any]:
         "submitted_at": document["submitted_at"].isoformat(),
         "finished_at": _iso(document["finished_at"]),
         "waiting_reason": document["waiting_reason"],
+        "withdrawn": document["withdrawn"],
     }
 
 
@@ -43,31 +51,49 @@ def task(document: Document) -> dict[str, Any]:
         "chosen": document["chosen"],
         "reason": document["reason"],
         "disputed": document["disputed"],
+        "rounds": document["rounds"],
+        "round_began": document["round_began"],
         "assignments": [
             {**assignment, "placed_at": assignment["placed_at"].isoformat()}
             for assignment in document["assignments"]
         ],
         "votes": document["votes"],
+        "earlier_votes": document["earlier_votes"],
     }
 
 
 def giver(document: Document) -> dict[str, Any]:
     beat = json.loads(document["beat"])
-    standing = document["standing"]
-    voted = standing["agreed"] + standing["disagreed"]
+    cordon = document["cordon"]
+    standing = documents.former_from(document).standing
+    state, reason = beat["state"], beat["state_reason"]
+    if not document["member"]:
+        state, reason = "purged", ""
+    elif cordon is not None:
+        state, reason = cordon["kind"], cordon["reason"]
     return {
         "giver_id": document["_id"],
-        "state": beat["state"] if document["member"] else "purged",
-        "state_reason": beat["state_reason"],
+        "state": state,
+        "state_reason": reason,
         "strikes": document["strikes"],
         "capacity": beat["capacity"],
         "free": beat["free"],
-        "agreed": standing["agreed"],
-        "disagreed": standing["disagreed"],
-        "reputation": round((standing["agreed"] + 1) / (voted + 2), 3),
+        "load": document["load"],
+        "cordon": cordon,
+        "setbacks": [
+            {**setback, "until": setback["until"].isoformat()} for setback in document["setbacks"]
+        ],
+        "standing": {
+            "agreed": standing.agreed,
+            "disagreed": standing.disagreed,
+            "reputation": round(standing.reputation, 3),
+            "reliability": round(standing.reliability, 3),
+        },
+        "speed": beat["speed"],
         "labels": beat["labels"],
         "owner": beat["owner"],
         "platform": beat["platform"],
+        "images": beat["images"],
         "version": beat["version"],
         "joined_at": document["joined_at"].isoformat(),
         "heard_at": document["heard_at"].isoformat(),
@@ -77,12 +103,16 @@ def giver(document: Document) -> dict[str, Any]:
 
 def print_jobs(jobs: list[dict[str, Any]]) -> None:
     if not jobs:
-        Console().print("No job yet. `seeker enqueue IMAGE -- COMMAND…` makes one.")
+        click.echo("No job yet. `seeker enqueue IMAGE -- COMMAND…` makes one.")
         return
-    table = _table("JOB", "NAME", "STATE", "DONE", "FAILED", "AGE")
+    listing = Listing(
+        *("JOB", "NAME", "STATE", "DONE", "FAILED", "AGE"),
+        whole=("JOB", "STATE"),
+        figures=("DONE", "FAILED", "AGE"),
+    )
     for item in jobs:
         counts = item["tasks"]
-        table.add_row(
+        listing.row(
             item["job_id"],
             item["name"] or item["image"],
             coloured(item["state"]),
@@ -90,70 +120,163 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
             str(counts["failed"]),
             age(item["submitted_at"]),
         )
-    Console().print(table)
+    listing.show()
 
 
 def print_job(item: dict[str, Any]) -> None:
-    console = Console()
-    console.print(f"job    {item['job_id']}  {item['name'] or ''}", highlight=False)
-    console.print(f"image  {item['image']}", highlight=False)
-    console.print(f"state  {coloured(item['state'])}", highlight=False)
-    counts = "  ".join(f"{n} {coloured(state)}" for state, n in item["tasks"].items() if n)
-    console.print(f"tasks  {counts}", highlight=False)
-    if item["waiting_reason"] and item["tasks"]["pending"]:
-        console.print(f"waits  {item['waiting_reason']}", highlight=False, markup=False)
+    counts = ((n, coloured(state)) for state, n in item["tasks"].items() if n)
+    facts(
+        job=item["job_id"],
+        name=item["name"] or "",
+        image=item["image"],
+        state=coloured(item["state"]),
+        tasks=Text(", ").join(Text(f"{n} ") + state for n, state in counts),
+        waits=item["waiting_reason"] if item["tasks"]["pending"] else "",
+        why=item["withdrawn"]["reason"] if item["withdrawn"] else "",
+    )
 
 
 def print_task(item: dict[str, Any]) -> None:
-    console = Console()
-    console.print(f"task    {item['task_id']}", highlight=False)
-    console.print(f"state   {coloured(item['state'])}", highlight=False)
-    if item["reason"]:
-        console.print(f"why     {item['reason']}", highlight=False, markup=False)
-    console.print(f"chosen  {item['chosen'] or '-'}", highlight=False, markup=False)
+    rounds = f"{item['rounds']}, the present one from try {item['round_began'] + 1} on"
+    facts(
+        task=item["task_id"],
+        state=coloured(item["state"]),
+        why=item["reason"],
+        chosen=item["chosen"] or "-",
+        rounds=rounds if item["rounds"] > 1 else "",
+    )
     if not item["assignments"]:
         return
-    digests = {vote["giver_id"]: vote["digest"][:12] for vote in item["votes"]}
-    table = _table("ASSIGNMENT", "GIVER", "STATE", "OUTCOME", "VOTE", "REASON")
-    for assignment in item["assignments"]:
-        table.add_row(
-            assignment["assignment_id"],
+    digests = {
+        vote["result_id"]: vote["digest"][:8] for vote in item["earlier_votes"] + item["votes"]
+    }
+    click.echo()
+    listing = Listing(
+        *("TRY", "GIVER", "STATE", "OUTCOME", "VOTE", "REASON"),
+        whole=("GIVER", "STATE", "OUTCOME", "VOTE"),
+        figures=("TRY",),
+    )
+    for number, assignment in enumerate(item["assignments"], start=1):
+        result_id = identifiers.result_id(assignment["assignment_id"], assignment["giver_id"])
+        listing.row(
+            str(number),
             assignment["giver_id"],
             assignment["state"] + (" (late)" if assignment["late"] else ""),
             assignment["outcome"] or "",
-            digests.get(assignment["giver_id"], ""),
+            digests.get(result_id, ""),
             assignment["reason"],
         )
-    console.print(table)
+    listing.show()
+
+
+def print_explanation(found: Explanation) -> None:
+    """The givers that can take it, by their scores; then those that refuse, with their reasons."""
+    if found.offers:
+        names = list(dict.fromkeys(name for offer in found.offers for name in offer.parts))
+        titles = ("GIVER", "SCORE", *(name.upper() for name in names))
+        listing = Listing(*titles, whole=titles[:1], figures=titles[1:])
+        for offer in found.offers[:LISTED]:
+            parts = (f"{offer.parts[name]:z.2f}" for name in names)
+            listing.row(offer.giver.id, f"{offer.score:z.2f}", *parts)
+        listing.show()
+    if len(found.offers) > LISTED:
+        click.echo(f"… {len(found.offers) - LISTED} more can take it")
+    if not found.refusals:
+        return
+    if found.offers:
+        click.echo()
+    if len(found.offers) + len(found.refusals) <= LISTED:
+        listing = Listing("GIVER", "CANNOT TAKE IT", whole=("GIVER",))
+        for refused in found.refusals:
+            listing.row(refused.giver_id, refused.reason)
+    else:
+        listing = Listing("GIVERS", "THAT", figures=("GIVERS",))
+        for kind, count in found.kinds.items():
+            listing.row(str(count), kind)
+    listing.show()
+
+
+def print_tries(assignments: list[dict[str, Any]]) -> None:
+    """Whom a task went to, the score as it was then, and what became of it."""
+    listing = Listing("TRY", "GIVER", "STATE", "WHY", whole=("GIVER", "STATE"), figures=("TRY",))
+    for number, assignment in enumerate(assignments, start=1):
+        parts = assignment["parts"]
+        named = ", ".join(f"{name} {value:z.2f}" for name, value in parts.items())
+        scored = f"score {sum(parts.values()):.2f}: {named}" if parts else ""
+        why = "; ".join(filter(None, (scored, assignment["reason"])))
+        state = assignment["state"]
+        if state == AssignmentState.REPORTED:
+            state = assignment["outcome"]
+        listing.row(str(number), assignment["giver_id"], state, why)
+    listing.show()
 
 
 def print_givers(givers: list[dict[str, Any]]) -> None:
     if not givers:
-        Console().print("No giver is a member. `giver run` on a host makes it one.")
+        click.echo("No giver is a member. `giver run` on a host makes it one.")
         return
-    table = _table("GIVER", "STATE", "STRIKES", "CPUS", "MEMORY", "REPUTATION", "HEARD")
+    listing = Listing(
+        *("GIVER", "STATE", "STRIKES", "CPUS", "MEMORY", "TRUST", "HEARD"),
+        whole=("GIVER", "STATE"),
+        figures=("STRIKES", "CPUS", "MEMORY", "TRUST", "HEARD"),
+    )
     for item in givers:
         free, capacity = item["free"], item["capacity"]
-        memory = f"{free['memory_bytes'] / 2**30:.1f}/{capacity['memory_bytes'] / 2**30:.1f} GiB"
-        table.add_row(
+        listing.row(
             item["giver_id"],
-            item["state"] + (f": {item['state_reason']}" if item["state_reason"] else ""),
+            item["state"],
             str(item["strikes"]),
             f"{free['cpus']:g}/{capacity['cpus']:g}",
-            memory,
-            f"{item['reputation']:.2f} ({item['agreed']}+ {item['disagreed']}-)",
-            f"{age(item['heard_at'])} ago",
+            f"{_gib(free['memory_bytes'])}/{_gib(capacity['memory_bytes'])}G",
+            f"{item['standing']['reputation']:.2f}",
+            age(item["heard_at"]),
         )
-    Console().print(table)
+    listing.show()
 
 
-def _table(first: str, *others: str) -> Table:
-    """Its first column holds an id, which is never cut: people copy it."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column(first, no_wrap=True, min_width=26)
-    for title in others:
-        table.add_column(title, overflow="fold")
-    return table
+def print_giver(item: dict[str, Any]) -> None:
+    standing, speed, load = item["standing"], item["speed"], item["load"]
+    facts(
+        giver=item["giver_id"],
+        state=_with(item["state"], item["state_reason"]),
+        strikes=str(item["strikes"]),
+        owner=item["owner"],
+        platform=f"{item['platform']['os']}/{item['platform']['architecture']}",
+        labels=", ".join(f"{name}={value}" for name, value in sorted(item["labels"].items())),
+        version=item["version"],
+        speed=f"{speed['single']:.2f} a core, {speed['all_cores']:.2f} all" if speed else "unknown",
+        capacity=_resources(item["capacity"]),
+        free=_resources(item["free"]),
+        placed=_resources(load),
+        images=", ".join(item["images"]),
+        votes=f"{standing['agreed']} with the majority, {standing['disagreed']} against it",
+        reputation=f"{standing['reputation']:.2f}",
+        reliability=f"{standing['reliability']:.2f}",
+        pauses="; ".join(
+            f"{setback['image']} until {setback['until']}, after {setback['count']} failures"
+            for setback in item["setbacks"]
+            if datetime.fromisoformat(setback["until"]) > datetime.now(UTC)
+        ),
+        joined=f"{age(item['joined_at'])} ago",
+        heard=f"{age(item['heard_at'])} ago",
+        purged=f"{age(item['purged_at'])} ago" if item["purged_at"] else "",
+    )
+
+
+def _with(state: str, reason: str) -> str:
+    return f"{state}: {reason}" if reason else state
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}" if size < 100 << 30 else f"{size >> 30}"
+
+
+def _resources(item: dict[str, Any]) -> str:
+    return (
+        f"{item['cpus']:g} CPUs, {_gib(item['memory_bytes'])} GiB of memory, "
+        f"{_gib(item['disk_bytes'])} GiB of disk, {item['gpus']} GPUs, "
+        f"{item['containers']} containers"
+    )
 
 
 def age(time: str) -> str:
@@ -165,8 +288,8 @@ def age(time: str) -> str:
     return f"{seconds}s"
 
 
-def coloured(state: str) -> str:
-    return f"[{STYLES.get(state, 'white')}]{state}[/]"
+def coloured(state: str) -> Text:
+    return Text(state, style=STYLES.get(state, ""))
 
 
 def finished(counts: dict[str, int]) -> int:

@@ -109,7 +109,7 @@ class Demo:
         except BaseException:
             # It would otherwise still be there at the next demo, and take its time.
             with contextlib.suppress(click.ClickException):
-                asyncio.run(client.cancel(job_id))
+                asyncio.run(client.command("cancel", job_id))
             raise
 
     def _assemble(self, verdicts: list[Verdict]) -> int:

@@ -11,7 +11,7 @@ from schemas import identifiers
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Refusal
-from schemas.job import Agreement, CancelCommand, ContainerSpec, JobSpec, Resources, Submission
+from schemas.job import Agreement, Command, ContainerSpec, JobSpec, Resources, Submission
 from schemas.result import OutputFile, Result, StoredBatch, StoredResult, Stream, Usage
 from schemas.states import AssignmentState, GiverState, Outcome
 
@@ -153,7 +153,13 @@ heartbeats = st.builds(
 
 MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
     Submission: st.builds(Submission, job_id=job_ids, submitted_at=moments, spec=specs()),
-    CancelCommand: st.builds(CancelCommand, target=job_ids | task_ids, issued_at=moments),
+    Command: st.builds(
+        Command,
+        action=st.just("cancel"),
+        target=job_ids | task_ids,
+        reason=st.text(max_size=500),
+        issued_at=moments,
+    ),
     Dispatch: st.builds(
         Dispatch,
         giver_id=giver_ids,

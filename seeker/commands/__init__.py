@@ -1,0 +1,1 @@
+"""The commands of the `seeker` command line, by what they are about."""

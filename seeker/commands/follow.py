@@ -1,0 +1,148 @@
+"""What became of jobs: `seeker status`, `seeker wait`, `seeker watch`; and `seeker cancel`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from runtime.command_line import (
+    EXIT_FAILED,
+    Failed,
+    UserError,
+    async_command,
+    json_option,
+    print_json,
+)
+from schemas import identifiers
+from schemas.states import TaskState
+from seeker import view
+from seeker.client import Client
+from seeker.commands.arguments import client, job_argument, work_argument
+from seeker.store import Store
+
+POLL_S = 0.2
+
+
+@click.command()
+@work_argument(required=False)
+@click.option("--limit", default=20, show_default=True, help="Jobs to list.")
+@json_option
+@async_command
+async def status(identifier: str | None, limit: int, as_json: bool) -> None:
+    """Show a job, a task, or the latest jobs."""
+    seeker = client()
+    async with seeker.store() as store:
+        if identifier is None:
+            jobs = [view.job(document) for document in await store.jobs(limit)]
+            print_json(jobs) if as_json else view.print_jobs(jobs)
+        elif identifiers.is_job_id(identifier):
+            job = view.job(await seeker.job(store, identifier))
+            print_json(job) if as_json else view.print_job(job)
+        else:
+            task = view.task(await seeker.task(store, identifier))
+            print_json(task) if as_json else view.print_task(task)
+
+
+@click.command()
+@work_argument()
+@click.option("--timeout", type=float, help="Seconds to wait at the most.")
+@json_option
+@async_command
+async def wait(identifier: str, timeout: float | None, as_json: bool) -> None:
+    """Wait until a job or a task has ended.
+
+    Exits with 0 if it succeeded, with 1 if not.
+    """
+    seeker = client()
+    async with seeker.store() as store:
+        state = await _wait(seeker, store, identifier, timeout, lambda _: None)
+    if as_json:
+        print_json({"id": identifier, "state": state})
+    else:
+        click.echo(state)
+    if state != TaskState.SUCCEEDED:
+        sys.exit(EXIT_FAILED)
+
+
+async def _wait(
+    seeker: Client,
+    store: Store,
+    identifier: str,
+    timeout_s: float | None,
+    progress: Callable[[dict[str, Any]], None],
+) -> str:
+    """Poll until final; `progress` is called with each document of a job."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s if timeout_s is not None else None
+    is_job = identifiers.is_job_id(identifier)
+    while True:
+        document = await (seeker.job if is_job else seeker.task)(store, identifier)
+        progress(document)
+        state = str(document["state"])
+        if TaskState(state).final:
+            return state
+        if until is not None and loop.time() > until:
+            raise Failed(f"{identifier} is still {state} after {timeout_s:g} seconds")
+        await asyncio.sleep(POLL_S)
+
+
+@click.command()
+@job_argument()
+@async_command
+async def watch(job: str) -> None:
+    """Follow a job's progress until it ends; exit as `wait`."""
+    seeker = client()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as bar:
+        row = bar.add_task(job, total=None, detail="")
+
+        def show(document: dict[str, Any]) -> None:
+            counts = document["counts"]
+            detail = f"{counts['active']} active, {counts['failed']} failed"
+            if counts["pending"] and document["waiting_reason"] and not counts["active"]:
+                detail = document["waiting_reason"]
+            bar.update(
+                row,
+                total=sum(counts.values()),
+                completed=view.finished(counts),
+                detail=detail,
+            )
+
+        async with seeker.store() as store:
+            state = await _wait(seeker, store, job, None, show)
+    click.echo(state)
+    if state != TaskState.SUCCEEDED:
+        sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@work_argument()
+@json_option
+@async_command
+async def cancel(identifier: str, as_json: bool) -> None:
+    """Cancel a job or a task.
+
+    It is cancelled once its containers are gone.
+    """
+    seeker = client()
+    async with seeker.store() as store:
+        look = seeker.job if identifiers.is_job_id(identifier) else seeker.task
+        state = str((await look(store, identifier))["state"])
+    if TaskState(state).final:
+        raise UserError(f"{identifier} has ended already: it is {state}")
+    await seeker.command("cancel", identifier)
+    if as_json:
+        print_json({"id": identifier, "cancel_requested": True})
+    else:
+        click.echo(f"cancel requested; `seeker wait {identifier}` tells when it is done")

@@ -1,0 +1,77 @@
+"""The answer that is believed: `seeker result`."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import Any
+
+import click
+
+from runtime.command_line import (
+    EXIT_FAILED,
+    Failed,
+    UserError,
+    async_command,
+    json_option,
+    print_json,
+)
+from schemas import identifiers
+from schemas.job import JobSpec
+from schemas.states import TaskState
+from seeker.client import Client
+from seeker.commands.arguments import client, work_argument
+from seeker.store import Store
+
+
+@click.command()
+@work_argument()
+@json_option
+@async_command
+async def result(identifier: str, as_json: bool) -> None:
+    """Print the result that is believed.
+
+    The task of a job that has only one may be named by the job.
+    """
+    seeker = client()
+    async with seeker.store() as store:
+        if identifiers.is_job_id(identifier):
+            counts = (await seeker.job(store, identifier))["counts"]
+            if sum(counts.values()) != 1:
+                raise UserError(f"job {identifier} has many tasks: name one, as JOB-INDEX")
+            identifier = await _only_task(seeker, store, identifier)
+        task = await seeker.task(store, identifier)
+    if task["chosen"] is None:
+        raise Failed(f"task {identifier} is {task['state']}, without a result: {task['reason']}")
+    found = await seeker.result(task["chosen"])
+    if as_json:
+        print_json(found)
+    else:
+        _write(sys.stdout, found["stdout"], found["stdout_stream"])
+        _write(sys.stderr, found["stderr"], found["stderr_stream"])
+        if found["reason"]:
+            click.echo(f"{found['outcome']}: {found['reason']}", err=True)
+        if task["disputed"]:
+            click.echo(task["reason"], err=True)
+    if task["state"] != TaskState.SUCCEEDED:
+        sys.exit(EXIT_FAILED)
+
+
+async def _only_task(seeker: Client, store: Store, job_id: str) -> str:
+    job = await seeker.job(store, job_id)
+    spec = JobSpec.model_validate_json(job["spec"])
+    return identifiers.task_id(job_id, spec.first_index)
+
+
+def _write(stream: Any, text: str, about: dict[str, Any]) -> None:
+    """The bytes that the container wrote, with a note where some are missing."""
+    parts = [text, about["tail"]]
+    if about["encoding"] == "base64":
+        raw = [base64.b64decode(part) for part in parts]
+    else:
+        raw = [part.encode() for part in parts]
+    stream.buffer.write(raw[0])
+    if about["truncated"]:
+        stream.buffer.write(f"\n[… {about['bytes']} bytes in all …]\n".encode())
+        stream.buffer.write(raw[1])
+    stream.buffer.flush()

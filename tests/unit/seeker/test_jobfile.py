@@ -1,0 +1,180 @@
+"""Job files, and what the command line shares with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.command_line import UserError
+from schemas.job import JobSpec
+from seeker import jobfile, sweep
+from seeker.commands.job_options import spec_of
+
+JOB = "01J00000000000000000000000"
+
+
+def build(**values: Any) -> JobSpec:
+    return jobfile.build({"image": "image", **values}, "job.yaml")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def written(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_every_key_of_placement_and_life_arrives_in_the_spec() -> None:
+    spec = build(
+        require="cpus >= 2",
+        prefer="speed",
+        labels={"rack": 7},
+        platform="linux/arm64",
+        strategy="pack",
+        resources={"gpus": 1},
+        retries=3,
+        retry_pause="2m",
+        queue_timeout="1h",
+        deadline="1d",
+        backup_after=3,
+        after=JOB,
+    )
+    placement = spec.placement
+    assert (placement.require, placement.prefer) == ("cpus >= 2", "speed")
+    assert (placement.os, placement.architecture) == ("linux", "arm64")
+    assert (placement.labels, placement.strategy) == ({"rack": "7"}, "pack")
+    assert (spec.retry.limit, spec.retry.pause_s, spec.retry.longest_pause_s) == (3, 120, 120)
+    assert (spec.queue_timeout_s, spec.deadline_s, spec.backup_after) == (3600, 86400, 3)
+    assert spec.after == (JOB,)
+    assert spec.container.resources.gpus == 1
+
+
+def test_an_empty_job_file_key_leaves_every_default() -> None:
+    assert build() == JobSpec.model_validate({"container": {"image": "image"}})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"require": "cpus >"}, "require: 'cpus >' is no CEL expression"),
+        ({"require": "cpu > 1"}, "require: 'cpu > 1'"),
+        ({"require": "cpus"}, "must yield true or false"),
+        ({"prefer": "owner"}, "prefer: 'owner' yields '': it must yield a number"),
+        ({"platform": "arm64"}, "platform: not a platform: write OS/ARCHITECTURE"),
+        ({"strategy": "middle"}, "strategy: "),
+        ({"retries": -1}, "retries: "),
+        ({"retry_pause": "soon"}, "retry_pause: not a duration"),
+        ({"queue_timeout": 0}, "queue_timeout: "),
+        ({"deadline": "-1h"}, "deadline: "),
+        ({"backup_after": 1}, "backup_after: "),
+        ({"after": ["job"]}, "after.0: not the id of a job"),
+        ({"array": "9-1"}, "array: '9-1' is no range of indices"),
+        ({"array": 5}, "array: '5' is no range of indices"),
+        ({"matrix": {"seed": "9..1"}}, "matrix.seed: '9..1' counts down: write 1..9"),
+        ({"matrix": {"seed": []}}, "matrix.seed: "),
+        ({"matrix": {"a": "1,2"}, "count": 3}, "2 combinations for 3 tasks"),
+        ({"matrix": {"a": "1,2"}, "parameters": [{"a": 1}]}, "exclude each other"),
+        ({"command": ["{{b}}"], "matrix": {"a": "1,2"}}, "{{b}} is no parameter"),
+        ({"colour": "red"}, "colour: "),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_is_expected(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(jobfile.JobFileError) as caught:
+        build(**values)
+    assert str(caught.value).startswith("job.yaml: ")
+    assert told in str(caught.value)
+
+
+def test_a_matrix_takes_lists_texts_and_ranges_and_stays_compact() -> None:
+    spec = build(matrix={"size": [1, True, "1,5"], "kind": "a,b", "seed": "-1..1", "one": 4})
+    assert spec.matrix == {
+        "size": ("1", "true", "1,5"),
+        "kind": ("a", "b"),
+        "seed": ("-1", "0", "1"),
+        "one": ("4",),
+    }
+    assert spec.count == 18
+    assert spec.parameters == ()
+
+
+def test_an_array_is_a_first_index_and_a_count() -> None:
+    spec = build(array="1-100000")
+    assert (spec.first_index, spec.count, spec.parameters) == (1, 100_000, ())
+
+
+def test_a_range_longer_than_any_job_is_refused_before_it_is_made() -> None:
+    with pytest.raises(sweep.SweepError, match="at most 10000000"):
+        sweep.values("1..999999999999")
+
+
+def test_parameters_come_from_a_csv_file_beside_the_job_file(write: Any) -> None:
+    write("sweep.csv", '\ufeffsize,text\n1,"a, b"\n\n2,"two\nlines"\n')
+    path = write("job.yaml", "image: x\ncommand: ['{{size}}']\nparameters: sweep.csv\n")
+    assert jobfile.build(jobfile.read(path), str(path)).parameters == (
+        {"size": "1", "text": "a, b"},
+        {"size": "2", "text": "two\nlines"},
+    )
+
+
+def test_parameters_come_from_a_jsonl_file(write: Any) -> None:
+    path = write("sweep.jsonl", '{"a": 1, "b": true}\n\n{"a": "x", "b": 1.5}\n')
+    assert sweep.read_parameters(path) == ({"a": "1", "b": "true"}, {"a": "x", "b": "1.5"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("p.csv", "a,b\n1,2\n3\n", "p.csv:3: 1 values for 2 names"),
+        ("p.csv", "a,a\n1,2\n", "p.csv:1: a is there twice"),
+        ("p.csv", "a b\n1\n", "p.csv:1: 'a b' is no name"),
+        ("p.csv", 'a\n"1\n', "p.csv:2: "),
+        ("p.csv", "a\n", "holds no parameters"),
+        ("p.csv", "", "holds no parameters"),
+        ("p.jsonl", '{"a": 1}\n{"a": \n', "p.jsonl:2: not JSON"),
+        ("p.jsonl", '{"a": 1}\n[1]\n', "p.jsonl:2: each line is an object"),
+        ("p.jsonl", '{"a": 1}\n{"a": null}\n', "p.jsonl:2: a is null: write text or a number"),
+        ("p.txt", "a\n1\n", "p.txt: parameters are read from files named .csv or .jsonl"),
+    ],
+)
+def test_a_wrong_file_of_parameters_is_named_with_its_line(
+    write: Any, name: str, text: str, told: str
+) -> None:
+    with pytest.raises(sweep.SweepError) as caught:
+        sweep.read_parameters(write(name, text))
+    assert told in str(caught.value)
+
+
+def test_a_missing_file_of_parameters_is_named_with_the_job_file(write: Any) -> None:
+    path = write("job.yaml", "image: x\nparameters: none.csv\n")
+    with pytest.raises(jobfile.JobFileError, match=r"job\.yaml: parameters: .*none\.csv cannot"):
+        jobfile.read(path)
+
+
+def test_options_replace_single_entries_of_mappings_in_the_file(write: Any) -> None:
+    path = write(
+        "job.yaml",
+        "image: x\nlabels: {a: 1, b: 2}\nresources: {cpus: 2, gpus: 1}\nmatrix: {n: '1,2'}\n",
+    )
+    spec = spec_of({"path": path, "labels": {"b": "3"}, "gpus": 0, "matrix": {"m": ("1", "2")}})
+    assert spec.placement.labels == {"a": "1", "b": "3"}
+    assert (spec.container.resources.cpus, spec.container.resources.gpus) == (2, 0)
+    assert list(spec.matrix) == ["n", "m"]
+    assert spec.count == 4
+
+
+def test_an_option_takes_the_place_of_what_it_cannot_go_with(write: Any) -> None:
+    listed = write("listed.yaml", "image: x\nparameters: [{a: 1}, {a: 2}]\n")
+    assert spec_of({"path": listed, "matrix": {"a": ("1", "2", "3")}}).count == 3
+    counted = write("counted.yaml", "image: x\nfirst_index: 3\ncount: 2\n")
+    spec = spec_of({"path": counted, "array": "5-9"})
+    assert (spec.first_index, spec.count) == (5, 5)
+
+
+def test_a_job_without_an_image_is_refused() -> None:
+    with pytest.raises(UserError, match="no image"):
+        spec_of({"path": None, "command": ("true",)})
