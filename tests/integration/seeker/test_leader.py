@@ -225,7 +225,7 @@ async def test_a_cancelled_job_tells_its_giver_to_stop(
         client = Client(settings)
         submission = await client.submit(spec(3))
         assignments = await giver.collect(3)
-        await client.cancel(submission.job_id)
+        await client.command("cancel", submission.job_id)
         told: set[str] = set()
         while len(told) < 3:
             batch = await giver.control.take()
