@@ -83,6 +83,8 @@ class Containerd(Service):
         self._config = layout.data("docker.conf") / "containerd.toml"
 
     def prepare(self) -> None:
+        # By us, as root would let nobody look how much room is left there.
+        self._data.mkdir(parents=True, exist_ok=True)
         text = _CONTAINERD_CONFIG.format(data=self._data, run=self._run)
         write_atomically(self._config, text)
 
