@@ -110,7 +110,7 @@ class Leader:
         self._publisher = link.publisher(window=5000, deadline_s=30.0)
         self._probe = link.publisher(window=1, deadline_s=3600.0)
         self._submissions = link.consumer(
-            queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=20
+            queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=100
         )
         self._commands = link.consumer(
             queue=lambda _: topology.COMMANDS, decode=CancelCommand.decode, prefetch=100

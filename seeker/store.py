@@ -7,12 +7,13 @@ majority of the database's members before anything that follows from it is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from datetime import UTC
 from typing import Any
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -165,7 +166,7 @@ class Store:
             for task_id, task in changes.tasks.items()
             if task_id not in changes.new_tasks
         ]
-        await _all(self._insert_tasks(fresh), self._replace_tasks(known))
+        await _all(_insert(self._tasks, fresh), _replace(self._tasks, known))
         if changes.late_results:
             await self._tasks.bulk_write(
                 [
@@ -191,36 +192,20 @@ class Store:
                 ordered=False,
             )
 
-    async def _insert_tasks(self, tasks: Sequence[Document]) -> None:
-        """An insert costs the database a fraction of an upsert. What is there already is left from
-        a commit that broke off, and replaced."""
-        if not tasks:
-            return
-        try:
-            await self._tasks.insert_many(tasks, ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            failed = details["writeErrors"]
-            if details.get("writeConcernErrors") or any(e["code"] != DUPLICATE_KEY for e in failed):
-                raise
-            await self._replace_tasks([tasks[each["index"]] for each in failed])
-
-    async def _replace_tasks(self, tasks: Sequence[Document]) -> None:
-        if tasks:
-            await self._tasks.bulk_write(
-                [ReplaceOne({"_id": task["_id"]}, task, upsert=True) for task in tasks],
-                ordered=False,
-            )
-
-    async def _commit_jobs(self, jobs: Iterable[Job], changes: Changes) -> None:
-        writes = []
-        for job in jobs:
-            update: Document = {"$set": documents.job_progress(job)}
-            if job.id in changes.new_jobs:
-                update["$setOnInsert"] = documents.new_job(job)
-            writes.append(UpdateOne({"_id": job.id}, update, upsert=job.id in changes.new_jobs))
-        if writes:
-            await self._jobs.bulk_write(writes, ordered=False)
+    async def _commit_jobs(self, jobs: Sequence[Job], changes: Changes) -> None:
+        fresh = [
+            {"_id": job.id, **documents.new_job(job), **documents.job_progress(job)}
+            for job in jobs
+            if job.id in changes.new_jobs
+        ]
+        known = [
+            UpdateOne({"_id": job.id}, {"$set": documents.job_progress(job)})
+            for job in jobs
+            if job.id not in changes.new_jobs
+        ]
+        await _insert(self._jobs, fresh)
+        if known:
+            await self._jobs.bulk_write(known, ordered=False)
 
     async def _commit_givers(self, changes: Changes, now: Now) -> None:
         writes = [
@@ -347,6 +332,28 @@ def _will_pass(error: BulkWriteError) -> bool:
     details = error.details or {}
     codes = {each["code"] for each in details.get("writeErrors", ())}
     return bool(details.get("writeConcernErrors")) or codes <= CHANGING_PRIMARY
+
+
+async def _insert(collection: AsyncCollection[Document], fresh: Sequence[Document]) -> None:
+    """Costs the database a fraction of an upsert. What is there already is left from a commit that
+    broke off, and replaced."""
+    if not fresh:
+        return
+    try:
+        await collection.insert_many(fresh, ordered=False)
+    except BulkWriteError as error:
+        details = error.details or {}
+        failed = details["writeErrors"]
+        if details.get("writeConcernErrors") or any(e["code"] != DUPLICATE_KEY for e in failed):
+            raise
+        await _replace(collection, [fresh[each["index"]] for each in failed])
+
+
+async def _replace(collection: AsyncCollection[Document], known: Sequence[Document]) -> None:
+    if known:
+        await collection.bulk_write(
+            [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in known], ordered=False
+        )
 
 
 async def _all(*writes: Awaitable[None]) -> None:
