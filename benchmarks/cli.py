@@ -21,6 +21,7 @@ from benchmarks import report
 from benchmarks.containers import containers
 from benchmarks.infrastructure import infrastructure
 from benchmarks.peer import VARIANTS, Variant
+from benchmarks.profiling import find_py_spy
 from benchmarks.tasks import fastest_peer, latency, throughput
 from deploy.local.progress import OnConsole
 
@@ -63,6 +64,8 @@ def main(
     ratio of each round.
     """
     signal.signal(signal.SIGTERM, _exit_on_signal)
+    if profile is not None:
+        find_py_spy()  # Better missed now than after minutes.
     # In a file or a pipe rich would assume 80 columns.
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     progress = OnConsole()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,16 +17,22 @@ from runtime.command_line import UserError
 _SAMPLES_PER_S = "200"
 
 
+def find_py_spy() -> str:
+    """
+    Raises:
+        UserError: there is none.
+    """
+    beside_python = Path(sys.executable).parent
+    program = shutil.which("py-spy", path=f"{beside_python}:{os.environ.get('PATH', os.defpath)}")
+    if program is None:
+        raise UserError("there is no py-spy: install it with `.venv/bin/pip install py-spy`")
+    return program
+
+
 @contextlib.contextmanager
 def profiled(children: Sequence[Child], folder: Path) -> Iterator[None]:
-    """Writes `<folder>/<process>.svg` for each.
-
-    Raises:
-        UserError: there is no py-spy.
-    """
-    program = shutil.which("py-spy")
-    if program is None:
-        raise UserError("py-spy is not in PATH: install it with `.venv/bin/pip install py-spy`")
+    """Writes `<folder>/<process>.svg` for each."""
+    program = find_py_spy()
     folder.mkdir(parents=True, exist_ok=True)
     spies = [
         subprocess.Popen(
