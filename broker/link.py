@@ -18,8 +18,8 @@ from broker.declaration import declare
 from broker.errors import BrokerUnreachable, ChannelLost, DeclarationRefused, LinkStopped
 from broker.publisher import Publisher
 from broker.tenant import Tenant
-from runtime.command_line import redact
 from runtime.settings import SettingsError
+from runtime.urls import redact
 from schemas.topology import Declaration, Exchange, Queue
 
 log = structlog.get_logger(__name__)

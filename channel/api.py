@@ -8,6 +8,7 @@ is 404.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
@@ -44,10 +45,10 @@ class Health(BaseModel):
     broker: str
 
 
-def create_app(store: Store, link: Link, metrics: Metrics) -> FastAPI:
+def create_app(store: Store, links: Sequence[Link], metrics: Metrics) -> FastAPI:
     app = FastAPI(title="channel", description=__doc__)
     app.include_router(_lookups(store), prefix="/v1")
-    app.include_router(_operations(store, link, metrics))
+    app.include_router(_operations(store, links, metrics))
 
     @app.exception_handler(StoreUnavailable)
     async def unavailable(_: Request, error: StoreUnavailable) -> JSONResponse:
@@ -115,7 +116,7 @@ def _lookups(store: Store) -> APIRouter:
     return router
 
 
-def _operations(store: Store, link: Link, metrics: Metrics) -> APIRouter:
+def _operations(store: Store, links: Sequence[Link], metrics: Metrics) -> APIRouter:
     router = APIRouter()
 
     @router.get("/healthz", responses={503: {"model": Health}})
@@ -126,9 +127,9 @@ def _operations(store: Store, link: Link, metrics: Metrics) -> APIRouter:
             mongodb = "ok"
         except StoreUnavailable as error:
             mongodb = str(error)
-        if not link.connected:
+        if not all(link.connected for link in links):
             broker = "not connected"
-        elif link.blocked:
+        elif any(link.blocked for link in links):
             broker = "takes no messages: it is short of memory or disk"
         else:
             broker = "ok"

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import httpx
 
-from runtime.command_line import Unreachable, UserError, redact
+from runtime.command_line import Unreachable, UserError
+from runtime.urls import redact
 
 TIMEOUT_S = 10.0
 

@@ -60,16 +60,22 @@ class Database:
 
 
 class Broker:
-    """Component: the link, connecting in the background for as long as it takes."""
+    """Component: the links, connecting in the background for as long as it takes.
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    One for each direction: a broker short of memory or disk stops reading from whoever publishes,
+    and acknowledgements, which would relieve it, must not wait behind that.
+    """
+
+    def __init__(self, reading: Link, writing: Link) -> None:
+        self._links = (writing, reading)
 
     async def start(self) -> None:
-        await self._link.start()
+        for link in self._links:
+            await link.start()
 
     async def stop(self) -> None:
-        await self._link.stop()
+        for link in reversed(self._links):
+            await link.stop()
 
 
 async def serve(settings: ChannelSettings) -> None:
@@ -82,8 +88,9 @@ async def serve(settings: ChannelSettings) -> None:
     guard = TaskGuard()
     metrics = Metrics()
     store = Store(settings.mongodb_url, settings.database)
+    writing = Link(settings.broker_url, name="channel writing", topology=DURABLE)
+    publisher = writing.publisher()
     link = Link(settings.broker_url, name="channel", topology=DURABLE)
-    publisher = link.publisher()
     results = link.consumer(
         queue=lambda _: CHANNEL_RESULTS,
         decode=admission.decode,
@@ -97,11 +104,11 @@ async def serve(settings: ChannelSettings) -> None:
         auto_ack=True,
         quarantine=False,
     )
-    app = create_app(store, link, metrics)
+    app = create_app(store, (link, writing), metrics)
     await run(
         [
             Database(store, guard),
-            Broker(link),
+            Broker(link, writing),
             Writer(results, publisher, store, metrics, guard),
             Registrations(heartbeats, store, guard),
             HttpServer(app, settings.http_host, settings.http_port, "CHANNEL_HTTP_PORT"),

@@ -25,8 +25,8 @@ from pymongo.write_concern import WriteConcern
 
 from channel import documents
 from channel.documents import Document, KeptResult, Registration
-from runtime.command_line import redact
 from runtime.settings import SettingsError
+from runtime.urls import redact
 from schemas.result import StoredResult
 
 log = structlog.get_logger(__name__)

@@ -87,15 +87,20 @@ class Pulse:
         self._size = size
         self._sequence = 0
         self._due_at = 0.0
+        self._soon = False
+        """The next one was brought forward already."""
         self._woken = asyncio.Event()
         link.on_connect(lambda: self.changed(True))
 
     def changed(self, urgent: bool) -> None:
         """The next heartbeat comes soon; the first of several changes decides when."""
+        if self._soon and not urgent:  # Asked several times for each assignment.
+            return
         delay = _SOON_S if urgent else _LATER_S + _PER_ENTRY_S * self._size()
         due_at = asyncio.get_running_loop().time() + delay
         if due_at < self._due_at:
             self._due_at = due_at
+            self._soon = True
             self._woken.set()
 
     async def run(self, beat: Callable[[str, int], Heartbeat]) -> None:
@@ -103,6 +108,7 @@ class Pulse:
         loop = asyncio.get_running_loop()
         while True:
             self._due_at = loop.time() + self._interval_s
+            self._soon = False
             with contextlib.suppress(LinkStopped):
                 await self.send(beat)
             while (wait_s := self._due_at - loop.time()) > 0:

@@ -63,13 +63,3 @@ def async_command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, 
             sys.exit(130)
 
     return wrapper
-
-
-def redact(url: str) -> str:
-    """The URL without its password, for messages and logs."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    if not at:
-        return url
-    user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}:***@{host}"

@@ -12,9 +12,9 @@ from seeker.commands.explain import explain, plan
 from seeker.commands.follow import cancel, status, wait, watch
 from seeker.commands.givers import givers
 from seeker.commands.result import result
+from seeker.database import StoreError
 from seeker.service import SeekerService
 from seeker.settings import SeekerSettings
-from seeker.store import StoreError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,9 +17,10 @@ from schemas import identifiers, topology
 from schemas.base import MalformedMessage, Message
 from schemas.job import Action, Command, JobSpec, Submission
 from schemas.states import TaskState
+from seeker.catalogue import Catalogue
+from seeker.database import StoreError, StoreUnreachable
 from seeker.documents import Document
 from seeker.settings import SeekerSettings
-from seeker.store import Store, StoreError, StoreUnreachable
 
 CONNECT_S = 5.0
 CONFIRM_S = 15.0
@@ -102,14 +103,14 @@ class Client:
     # -- From the seeker's database ---------------------------------------------------------------
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[Store]:
+    async def store(self) -> AsyncIterator[Catalogue]:
         """
         Raises:
             Unreachable: the database does not answer.
             UserError: it refuses, or its URL is wrong.
         """
         try:
-            store = Store(self._settings.mongodb_url, self._settings.database, timeout_s=3.0)
+            store = Catalogue(self._settings.mongodb_url, self._settings.database, timeout_s=3.0)
             try:
                 yield store
             finally:
@@ -119,21 +120,21 @@ class Client:
         except StoreError as error:
             raise UserError(str(error)) from error
 
-    async def job(self, store: Store, job_id: str) -> Document:
+    async def job(self, store: Catalogue, job_id: str) -> Document:
         """
         Raises:
             UserError: the seeker does not know it.
         """
         return await self._known("job", job_id, lambda: store.job(job_id))
 
-    async def task(self, store: Store, task_id: str) -> Document:
+    async def task(self, store: Catalogue, task_id: str) -> Document:
         """
         Raises:
             UserError: the seeker does not know it.
         """
         return await self._known("task", task_id, lambda: store.task(task_id))
 
-    async def giver(self, store: Store, giver_id: str) -> Document:
+    async def giver(self, store: Catalogue, giver_id: str) -> Document:
         """
         Raises:
             UserError: there is no such giver, nor was there.

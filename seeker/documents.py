@@ -1,11 +1,12 @@
 """How jobs, tasks and givers look in the seeker's database, and back.
 
-jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, cancel_requested,
-         waiting_reason, finished_at}
-tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], chosen, reason,
-         disputed, cancel_requested}; exists from its first assignment on
-givers  {_id: giver id, member, strikes, beat: the latest heartbeat, standing, joined_at,
-         heard_at, purged_at}; a purged one stays as a tombstone
+jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, withdrawn, waiting_reason,
+         finished_at}
+tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], earlier_votes,
+         rounds, round_began, chosen, reason, disputed, withdrawn}; exists from its first
+         assignment on
+givers  {_id: giver id, member, strikes, beat: the latest heartbeat, session, load, setbacks,
+         standing, cordon, joined_at, heard_at, purged_at}; a purged one stays as a tombstone
 """
 
 from __future__ import annotations

@@ -29,11 +29,12 @@ from schemas.states import TaskState
 from schemas.topology import DEFAULT_EXCHANGE
 from seeker import rendering
 from seeker.changes import Changes
+from seeker.database import StoreUnreachable
 from seeker.fleet import Fleet
 from seeker.model import Now
 from seeker.scheduler import Scheduler
 from seeker.settings import SeekerSettings
-from seeker.store import Store, StoreUnreachable
+from seeker.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +116,7 @@ class Leader:
         self._publisher = writing.publisher(window=5000, deadline_s=30.0)
         self._probe = writing.publisher(window=1, deadline_s=3600.0)
         self._submissions = link.consumer(
-            queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=20
+            queue=lambda _: topology.SUBMISSIONS, decode=Submission.decode, prefetch=100
         )
         self._commands = link.consumer(
             queue=lambda _: topology.COMMANDS, decode=Command.decode, prefetch=100

@@ -13,9 +13,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from runtime.lifecycle import TaskGuard
 from schemas.identifiers import new_session
+from seeker.database import StoreUnreachable
 from seeker.leader import Leader, LeaseLost
 from seeker.settings import SeekerSettings
-from seeker.store import Store, StoreUnreachable
+from seeker.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.states import TaskState
 from seeker import view
+from seeker.catalogue import Catalogue
 from seeker.client import Client
-from seeker.store import Store
 
 POLL_S = 0.25
 STALL_S = 120.0
@@ -104,7 +104,7 @@ class Play:
                     )
                 await asyncio.sleep(POLL_S)
 
-    async def _advance(self, store: Store, share: float) -> None:
+    async def _advance(self, store: Catalogue, share: float) -> None:
         course = self._course
         # Not before the liar has been caught once: with two givers left, reputation decides.
         if course.killed_at is None and share >= 0.5 and course.settled:
@@ -121,7 +121,7 @@ class Play:
             return True
         return now - course.killed_at > PURGE_PATIENCE_S
 
-    async def _lost_votes(self, store: Store) -> int:
+    async def _lost_votes(self, store: Catalogue) -> int:
         """Of all time, which is why two counts are compared."""
         documents: list[dict[str, Any]] = await store.givers(former=True)
         return sum(view.giver(document)["standing"]["disagreed"] for document in documents)

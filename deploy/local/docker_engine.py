@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import docker
 import docker.errors
-import requests.exceptions
 
 from deploy.local.errors import NotReady
 from deploy.local.layout import Layout
@@ -23,8 +23,6 @@ from deploy.local.service import Service, bare_environment
 from deploy.local.state import write_atomically
 
 SYSTEM_SOCKET = "unix:///var/run/docker.sock"
-
-_UNREACHABLE = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
 
 _CONTAINERD_CONFIG = """version = 2
 root = "{data}/containerd"
@@ -47,9 +45,15 @@ def connect(host: str, timeout_s: int = 60) -> docker.DockerClient:
 def problem(host: str) -> str | None:
     """Why the engine at `host` cannot be used, or `None`."""
     try:
+        if host.startswith("unix://"):
+            # docker-py says it in three lines, and leaves its socket open.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.connect(host.removeprefix("unix://"))
         with contextlib.closing(connect(host, timeout_s=5)) as client:
             client.ping()
-    except _UNREACHABLE as error:
+    except OSError as error:
+        return error.strerror or str(error)
+    except docker.errors.DockerException as error:
         return str(error)
     return None
 
@@ -79,6 +83,8 @@ class Containerd(Service):
         self._config = layout.data("docker.conf") / "containerd.toml"
 
     def prepare(self) -> None:
+        # By us, as root would let nobody look how much room is left there.
+        self._data.mkdir(parents=True, exist_ok=True)
         text = _CONTAINERD_CONFIG.format(data=self._data, run=self._run)
         write_atomically(self._config, text)
 

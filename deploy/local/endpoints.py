@@ -20,7 +20,7 @@ from deploy.local.docker_engine import SYSTEM_SOCKET
 from deploy.local.errors import MissingRight, StackError
 from deploy.local.privilege import Privilege
 from deploy.local.state import Endpoint
-from runtime.command_line import redact
+from runtime.urls import redact
 
 VARIABLES = {
     "DOCKER_HOST": "A Docker engine to use. Without it, the one at /var/run/docker.sock if it "

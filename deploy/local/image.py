@@ -25,23 +25,28 @@ _FILES = {
 
 
 def build(host: str, busybox: Path) -> None:
-    """Import the image unless the very same is there."""
+    """Import the image unless the very same is there.
+
+    Raises:
+        StackError: Docker does not take it.
+    """
     layer = _layer(busybox)
     digest = hashlib.sha256(layer).hexdigest()
     with contextlib.closing(connect(host)) as client:
         with contextlib.suppress(docker.errors.ImageNotFound):
             if client.images.get(NAME).labels.get(_DIGEST_LABEL) == digest:
                 return
-        client.api.import_image_from_data(
-            layer,
-            repository=REPOSITORY,
-            tag=TAG,
-            changes=["ENV PATH=/bin", 'CMD ["sh"]', f"LABEL {_DIGEST_LABEL}={digest}"],
-        )
         try:
+            client.api.import_image_from_data(
+                layer,
+                repository=REPOSITORY,
+                tag=TAG,
+                changes=["ENV PATH=/bin", 'CMD ["sh"]', f"LABEL {_DIGEST_LABEL}={digest}"],
+            )
+            # Some refusals come inside an answer that says 200.
             client.images.get(NAME)
-        except docker.errors.ImageNotFound as error:
-            raise StackError(f"Docker at {host} did not take the image {NAME}") from error
+        except docker.errors.DockerException as error:
+            raise StackError(f"Docker at {host} does not take the image {NAME}: {error}") from error
 
 
 def _layer(busybox: Path) -> bytes:

@@ -32,7 +32,7 @@ from deploy.local.service import Service
 from deploy.local.services import GIVER_LABEL, console_script, giver_name
 from deploy.local.state import StackState
 from deploy.local.supervisor import Supervisor
-from runtime.command_line import redact
+from runtime.urls import redact
 
 DEFAULT_GIVERS = 3
 REGISTRATION_PATIENCE_S = 60.0

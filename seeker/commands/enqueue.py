@@ -11,10 +11,10 @@ from schemas import identifiers
 from schemas.job import JobSpec, Submission
 from schemas.states import TaskState
 from seeker import sweep
+from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, work_argument
 from seeker.commands.job_options import job_options, spec_of
-from seeker.store import Store
 
 RETRY_OF = "retry of "
 LONGEST_NAME = 200
@@ -69,7 +69,7 @@ async def retry(identifier: str, as_json: bool) -> None:
     announce(await seeker.submit(JobSpec.model_validate(fields)), as_json)
 
 
-async def _failed_index(seeker: Client, store: Store, task_id: str) -> int:
+async def _failed_index(seeker: Client, store: Catalogue, task_id: str) -> int:
     task = await seeker.task(store, task_id)
     if task["state"] != TaskState.FAILED:
         ended = TaskState(task["state"]).final

@@ -14,12 +14,12 @@ from schemas import identifiers
 from schemas.job import JobSpec
 from schemas.states import TaskState
 from seeker import documents, explanation, view
+from seeker.catalogue import Catalogue
 from seeker.commands.arguments import client, work_argument
 from seeker.commands.job_options import job_options, spec_of
 from seeker.explanation import Explanation
 from seeker.model import Job, Now, Task
 from seeker.placement import Demand
-from seeker.store import Store
 from seeker.tables import facts
 
 NOBODY_LEADS = "no seeker leads now: start `seeker run`; below, what the last one wrote down"
@@ -98,7 +98,7 @@ async def plan(as_json: bool, **options: Any) -> None:
     view.print_explanation(found)
 
 
-async def _explain(store: Store, spec: JobSpec, groups: Collection[str]) -> Explanation:
+async def _explain(store: Catalogue, spec: JobSpec, groups: Collection[str]) -> Explanation:
     now = Now(time.monotonic(), datetime.now(UTC))
     givers = [documents.giver_as_seen(document, now) for document in await store.givers()]
     explanation.load(givers, await store.live_assignments())
@@ -110,7 +110,7 @@ def _next_task(job: Job) -> Task:
     return Task(job=job, index=job.next_index, withdrawn=job.withdrawn)
 
 
-async def _blocking(store: Store, job: Job) -> list[str]:
+async def _blocking(store: Catalogue, job: Job) -> list[str]:
     """What the job waits for."""
     states = await store.job_states(job.spec.after)
     return [other for other in job.spec.after if states.get(other) is not TaskState.SUCCEEDED]

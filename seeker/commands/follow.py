@@ -21,9 +21,9 @@ from runtime.command_line import (
 from schemas import identifiers
 from schemas.states import TaskState
 from seeker import view
+from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, job_argument, work_argument
-from seeker.store import Store
 
 POLL_S = 0.2
 
@@ -71,7 +71,7 @@ async def wait(identifier: str, timeout: float | None, as_json: bool) -> None:
 
 async def _wait(
     seeker: Client,
-    store: Store,
+    store: Catalogue,
     identifier: str,
     timeout_s: float | None,
     progress: Callable[[dict[str, Any]], None],

@@ -19,9 +19,9 @@ from runtime.command_line import (
 from schemas import identifiers
 from schemas.job import JobSpec
 from schemas.states import TaskState
+from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, work_argument
-from seeker.store import Store
 
 
 @click.command()
@@ -57,7 +57,7 @@ async def result(identifier: str, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-async def _only_task(seeker: Client, store: Store, job_id: str) -> str:
+async def _only_task(seeker: Client, store: Catalogue, job_id: str) -> str:
     job = await seeker.job(store, job_id)
     spec = JobSpec.model_validate_json(job["spec"])
     return identifiers.task_id(job_id, spec.first_index)

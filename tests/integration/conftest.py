@@ -15,7 +15,7 @@ from schemas.identifiers import new_session
 @pytest.fixture
 def broker_url() -> Iterator[str]:
     """A virtual host of the test's own, so that tests do not see one another's queues."""
-    base = os.environ.get("TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/")
+    base = os.environ.get("LOCAL_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/")
     management = os.environ.get(
         "LOCAL_RABBITMQ_MANAGEMENT_URL", "http://guest:guest@127.0.0.1:15672"
     ).rstrip("/")
@@ -31,4 +31,4 @@ def broker_url() -> Iterator[str]:
 
 @pytest.fixture
 def mongodb_url() -> str:
-    return os.environ.get("TEST_MONGODB_URL", "mongodb://127.0.0.1:27017/?replicaSet=rs0")
+    return os.environ.get("LOCAL_MONGODB_URL", "mongodb://127.0.0.1:27017/?replicaSet=rs0")

@@ -20,10 +20,10 @@ from schemas.heartbeat import Capacity, Heartbeat, Held, Platform
 from schemas.job import ContainerSpec, JobSpec
 from schemas.result import StoredBatch, StoredResult
 from schemas.states import AssignmentState, GiverState, Outcome
+from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.service import SeekerService
 from seeker.settings import SeekerSettings
-from seeker.store import Store
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -140,8 +140,8 @@ def settings(broker_url: str, mongodb_url: str) -> SeekerSettings:
 
 
 @pytest.fixture
-async def store(settings: SeekerSettings) -> AsyncIterator[Store]:
-    store = Store(settings.mongodb_url, settings.database)
+async def store(settings: SeekerSettings) -> AsyncIterator[Catalogue]:
+    store = Catalogue(settings.mongodb_url, settings.database)
     yield store
     await store._client.drop_database(settings.database)
     await store.close()
@@ -170,7 +170,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 20) -> None:
             await asyncio.sleep(0.05)
 
 
-async def job_state(store: Store, job_id: str) -> str | None:
+async def job_state(store: Catalogue, job_id: str) -> str | None:
     document = await store.job(job_id)
     return document["state"] if document else None
 
@@ -180,7 +180,7 @@ def spec(count: int = 1) -> JobSpec:
 
 
 async def test_a_job_goes_out_and_ends_with_its_results(
-    settings: SeekerSettings, store: Store
+    settings: SeekerSettings, store: Catalogue
 ) -> None:
     async with running(settings), joined(settings.broker_url, "g1") as giver:
         submission = await Client(settings).submit(spec(300))
@@ -193,12 +193,12 @@ async def test_a_job_goes_out_and_ends_with_its_results(
         assert job["counts"]["succeeded"] == 300
 
 
-async def _ended(store: Store, job_id: str) -> bool:
+async def _ended(store: Catalogue, job_id: str) -> bool:
     return await job_state(store, job_id) == "succeeded"
 
 
 async def test_a_silent_giver_is_purged_and_its_task_goes_to_the_next(
-    settings: SeekerSettings, store: Store
+    settings: SeekerSettings, store: Catalogue
 ) -> None:
     async with running(settings):
         async with joined(settings.broker_url, "g1") as first:
@@ -219,7 +219,7 @@ async def test_a_silent_giver_is_purged_and_its_task_goes_to_the_next(
 
 
 async def test_a_cancelled_job_tells_its_giver_to_stop(
-    settings: SeekerSettings, store: Store
+    settings: SeekerSettings, store: Catalogue
 ) -> None:
     async with running(settings), joined(settings.broker_url, "g1") as giver:
         client = Client(settings)
@@ -235,7 +235,7 @@ async def test_a_cancelled_job_tells_its_giver_to_stop(
 
 
 async def test_another_seeker_stands_by_and_takes_over(
-    settings: SeekerSettings, store: Store
+    settings: SeekerSettings, store: Catalogue
 ) -> None:
     async with joined(settings.broker_url, "g1") as giver:
         async with running(settings), running(settings):
@@ -247,7 +247,7 @@ async def test_another_seeker_stands_by_and_takes_over(
             await until(lambda: _ended(store, submission.job_id))
 
 
-async def test_a_killed_seeker_loses_nothing(settings: SeekerSettings, store: Store) -> None:
+async def test_a_killed_seeker_loses_nothing(settings: SeekerSettings, store: Catalogue) -> None:
     environment = {
         **os.environ,
         "SEEKER_BROKER_URL": settings.broker_url,
