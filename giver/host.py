@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -46,6 +47,9 @@ def host_platform() -> Platform:
 
 
 def _data_folder(settings: GiverSettings, facts: EngineFacts | None) -> Path:
-    if facts is not None and facts.root_dir is not None and Path(facts.root_dir).is_dir():
-        return Path(facts.root_dir)
+    if facts is not None and facts.root_dir is not None:
+        # A giver that is not root may not be allowed to look there.
+        with contextlib.suppress(PermissionError):
+            if Path(facts.root_dir).is_dir():
+                return Path(facts.root_dir)
     return settings.state_dir

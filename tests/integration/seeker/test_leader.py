@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from typing import Self
 
 import pytest
 
@@ -247,29 +247,57 @@ async def test_another_seeker_stands_by_and_takes_over(
             await until(lambda: _ended(store, submission.job_id))
 
 
-async def test_a_killed_seeker_loses_nothing(settings: SeekerSettings, store: Catalogue) -> None:
-    environment = {
-        **os.environ,
-        "SEEKER_BROKER_URL": settings.broker_url,
-        "SEEKER_MONGODB_URL": settings.mongodb_url,
-        "SEEKER_DATABASE": settings.database,
-        "SEEKER_LEASE_S": "2",
-    }
+class SeekerProcess:
+    """`seeker run`, killed and started again; gone when the block ends, however it does."""
 
-    async def start() -> asyncio.subprocess.Process:
+    def __init__(self, settings: SeekerSettings) -> None:
+        self._environment = {
+            **os.environ,
+            "SEEKER_BROKER_URL": settings.broker_url,
+            "SEEKER_MONGODB_URL": settings.mongodb_url,
+            "SEEKER_DATABASE": settings.database,
+            "SEEKER_LEASE_S": "2",
+        }
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def crash(self) -> None:
+        self._process.kill()
+        await self._process.wait()
+
+    async def restart(self) -> None:
+        await self._start()
+
+    async def stop(self) -> int:
+        self._process.terminate()
+        return await self._process.wait()
+
+    async def _start(self) -> None:
         code = "from seeker.cli import main; main(['run'])"
-        return await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=environment)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, env=self._environment
+        )
 
-    seeker = await start()
-    async with joined(settings.broker_url, "g1", containers=100) as giver:
+
+async def test_a_killed_seeker_loses_nothing(settings: SeekerSettings, store: Catalogue) -> None:
+    async with (
+        SeekerProcess(settings) as seeker,
+        joined(settings.broker_url, "g1", containers=100) as giver,
+    ):
         client = Client(settings)
         jobs = [(await client.submit(spec(200))).job_id for _ in range(5)]
         for _ in range(3):
             await giver.collect(100)
-            seeker.send_signal(signal.SIGKILL)
-            await seeker.wait()
+            await seeker.crash()
             await giver.succeed(*giver.held.values())
-            seeker = await start()
+            await seeker.restart()
 
         async def serve() -> None:
             while True:
@@ -282,9 +310,7 @@ async def test_a_killed_seeker_loses_nothing(settings: SeekerSettings, store: Ca
                 await until(lambda job_id=job_id: _ended(store, job_id), timeout_s=60)
         finally:
             serving.cancel()
-            seeker.terminate()
-            ended = await seeker.wait()
-        assert ended == 0
+        assert await seeker.stop() == 0
         for job_id in jobs:
             job = await store.job(job_id)
             assert job is not None
