@@ -106,9 +106,9 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
         click.echo("No job yet. `seeker enqueue IMAGE -- COMMAND…` makes one.")
         return
     listing = Listing(
-        *("JOB", "NAME", "STATE", "DONE", "FAILED", "AGE"),
+        *("JOB", "NAME", "STATE", "ENDED", "FAILED", "AGE"),
         whole=("JOB", "STATE"),
-        figures=("DONE", "FAILED", "AGE"),
+        figures=("ENDED", "FAILED", "AGE"),
     )
     for item in jobs:
         counts = item["tasks"]
