@@ -1,0 +1,1 @@
+"""What the system costs, beside Celery and beside Docker alone. Run by `make bench`."""
