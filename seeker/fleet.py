@@ -22,6 +22,10 @@ log = structlog.get_logger(__name__)
 SLACK_S = 0.25
 """Lateness of a heartbeat that is no strike yet: networks and schedulers jitter."""
 
+RECONNECT_S = 10.0
+"""What cut off the seeker has often cut off everybody, and they come back one by one: the longest
+pause between two of a giver's attempts to connect."""
+
 BACKOFF_LONGEST_S = 60.0
 
 
@@ -183,9 +187,13 @@ class Fleet:
         self.former[giver.id] = Former(standing=giver.standing, cordon=giver.cordon)
 
     def pardon(self, now: Now) -> None:
-        """Give everybody a fresh interval, because the seeker itself was away."""
+        """Give everybody a fresh interval, because the seeker itself was away.
+
+        Where intervals are short, the time to connect again comes on top.
+        """
         for giver in self.givers.values():
-            giver.last_heard = now.monotonic
+            more = max(0.0, RECONNECT_S - giver.beat.interval_s)
+            giver.last_heard = now.monotonic + more
 
     def standing(self, giver_id: str) -> Standing:
         """Of a member or a former one; a stranger's is blank."""
