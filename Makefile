@@ -41,9 +41,10 @@ lint: ## ruff, mypy, the import rules
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: ## throughput and latency, beside Celery
+bench: ## throughput and latency beside Celery, then placement (ARGS= for the former)
 	@$(BOOTSTRAP) local bench
 	@$(IN_VENV) -m benchmarks $(ARGS)
+	@$(IN_VENV) -m benchmarks.placement
 
 venv: ## only the virtual environment, with everything in it
 	@$(BOOTSTRAP) local demo bench dev
