@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from benchmarks.infrastructure import Infrastructure, infrastructure
-from benchmarks.placement_decisions import alternating
+from benchmarks.placement_decisions import alternating, bytes_of_a_job
 from benchmarks.placement_goals import Figure, print_figures
 from benchmarks.placement_seeker import Backlog, Load, backlog, heartbeats, short_backlog
 from deploy.local.progress import OnConsole, Progress
@@ -23,6 +23,7 @@ FLEETS = (100, 1_000, 10_000)
 GIVERS = 10_000
 BACKLOG = 1_000_000
 SHORT_BACKLOG = 1_000
+SINGLES = 20_000
 
 Measured = tuple[list[Figure], dict[str, Any]]
 """For people, and all there is."""
@@ -185,10 +186,16 @@ def _measure_backlogs(
             ),
         ]
     figures.append(Figure(name="dispatched, 10,000 jobs", value=many.dispatch.rate, unit="/s"))
+    with progress.step("memory of jobs of one task"):
+        single = bytes_of_a_job(SINGLES)
+    figures.append(
+        Figure(name="memory for a job of one task", value=single, unit="bytes", at_most=1024)
+    )
     document = {
         "short": [load.document() for load in short],
         "one_job": [found.document() for found in whole],
         "many_jobs": many.document(),
+        "single_bytes": single,
     }
     return figures, document
 

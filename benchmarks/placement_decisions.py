@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import psutil
+
 from benchmarks.placement_fleet import INTERVAL_S, beats, next_beat, specs
 from runtime.lifecycle import GC_THRESHOLDS
 from schemas import identifiers
@@ -76,6 +78,10 @@ class Simulation:
             job_id=identifiers.new_job_id(), submitted_at=self.now.wall, spec=spec
         )
         self._scheduler.submitted(submission, {}, self.now)
+
+    def forget_changes(self) -> None:
+        """As if they were written down."""
+        self._scheduler.take_changes()
 
     def fill(self, limit: int) -> None:
         """Place until nobody has room, or so many run."""
@@ -171,3 +177,16 @@ def alternating(
         for givers in fleets:
             costs[givers].append(simulations[givers].measure(decisions))
     return costs
+
+
+def bytes_of_a_job(count: int) -> float:
+    """Of the memory of this process, for a waiting job of one task."""
+    simulation = Simulation((), ())
+    spec = specs(1)[1].model_dump_json()
+    before = 0
+    for number in range(2 * count):
+        if number == count:  # By then the allocator has its pools.
+            before = psutil.Process().memory_info().rss
+        simulation.submit(JobSpec.model_validate_json(spec))
+        simulation.forget_changes()
+    return float(psutil.Process().memory_info().rss - before) / count
