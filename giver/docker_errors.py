@@ -11,6 +11,7 @@ from docker.errors import APIError, DockerException
 
 from giver.engine import (
     EngineError,
+    EngineFailed,
     EngineUnavailable,
     ImageUnusable,
     PullInterrupted,
@@ -34,14 +35,18 @@ def translated(doing: str) -> Iterator[None]:
     """
     Raises:
         EngineUnavailable: no answer, a broken connection.
-        RequestRefused: any error answer that the block does not handle itself.
+        RequestRefused: Docker says that the request itself is wrong.
+        EngineFailed: any other error answer that the block does not handle itself.
     """
     try:
         yield
     except EngineError:
         raise
     except APIError as error:
-        raise RequestRefused(f"Docker refused to {doing}: {explanation(error)}") from error
+        reason = f"Docker refused to {doing}: {explanation(error)}"
+        # 404 and 409 are about what there is on the host, not about the request.
+        wrong = 400 <= status(error) < 500 and status(error) not in (404, 409)
+        raise (RequestRefused if wrong else EngineFailed)(reason) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(f"Docker does not answer ({doing}): {_cause(error)}") from error
     except DockerException as error:

@@ -3,6 +3,7 @@
 EngineError
 ├── Transient                may work later, or elsewhere
 │   ├── EngineUnavailable    the engine does not answer, or not in time
+│   ├── EngineFailed         the engine answers with an error of its own
 │   ├── PullInterrupted      the registry cannot be reached, or went silent
 │   └── CreateAgain          what the container was made from has changed: make it anew
 └── Permanent                the same request would fail again
@@ -32,6 +33,10 @@ class Transient(EngineError):
 
 
 class EngineUnavailable(Transient):
+    pass
+
+
+class EngineFailed(Transient):
     pass
 
 

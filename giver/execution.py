@@ -28,6 +28,7 @@ from giver.engine import (
     Image,
     ImageUnusable,
     Plan,
+    RequestRefused,
 )
 from giver.outcome import CANCELLED_BEFORE_START, EndedBy, Finding, judge
 from giver.output import Output, new_output
@@ -96,6 +97,9 @@ class Execution:
                 exit_code=error.exit_code,
                 reason=f"the command cannot be run: {error}",
             )
+        except RequestRefused as error:
+            # Docker will not have it so, whichever giver asks: as `docker run` says it.
+            return Finding(outcome=Outcome.FAILED, exit_code=125, reason=str(error))
         except EngineError as error:
             return Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         finally:

@@ -33,7 +33,9 @@ class Component(Protocol):
 class TaskGuard:
     """Background tasks of a service, watched: the first that dies decides `failed`."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: tuple[type[Exception], ...] = ()) -> None:
+        """`expected`: errors that end a service by design; whoever waits for it tells of them."""
+        self._expected = expected
         self._tasks: set[asyncio.Task[Any]] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -48,7 +50,8 @@ class TaskGuard:
         if task.cancelled() or task.exception() is None:
             return
         error = task.exception()
-        log.error("background_task_died", task=task.get_name(), exc_info=error)
+        if not isinstance(error, self._expected):
+            log.error("background_task_died", task=task.get_name(), exc_info=error)
         if not self.failed.done():
             self.failed.set_exception(error or RuntimeError(task.get_name()))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 SCHEMA_VERSION = 1
 """Raised when a reader of the previous version could misread a message, never for added fields."""
@@ -43,7 +44,10 @@ class Message(Part):
         Raises:
             MalformedMessage: the body would be larger than its reader accepts.
         """
-        body = self.model_dump_json().encode()
+        try:
+            body = self.model_dump_json().encode()
+        except (PydanticSerializationError, UnicodeError) as error:
+            raise MalformedMessage(f"{type(self).__name__}: not text: {error}") from error
         self._check_size(len(body))
         return body
 

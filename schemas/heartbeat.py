@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.base import Message, Part
 from schemas.identifiers import AssignmentId, GiverId
-from schemas.job import MIB
+from schemas.job import MIB, MOST_BYTES
 from schemas.states import AssignmentState, GiverState
 
 
@@ -22,11 +22,11 @@ class Platform(Part):
 class Capacity(Part):
     """What containers can have on a host, altogether."""
 
-    cpus: float = Field(ge=0)
-    memory_bytes: int = Field(ge=0)
-    disk_bytes: int = Field(ge=0)
-    gpus: int = Field(default=0, ge=0)
-    containers: int = Field(ge=0)
+    cpus: float = Field(ge=0, le=1_000_000)
+    memory_bytes: int = Field(ge=0, le=MOST_BYTES)
+    disk_bytes: int = Field(ge=0, le=MOST_BYTES)
+    gpus: int = Field(default=0, ge=0, le=10_000)
+    containers: int = Field(ge=0, le=1_000_000)
     """Containers at a time."""
 
 
@@ -69,7 +69,7 @@ class Heartbeat(Message):
     """New at every start of the giver's process."""
     session: str = Field(min_length=1, max_length=64)
     """New at every connection to the broker; part of the giver's queue names."""
-    sequence: int = Field(ge=0)
+    sequence: int = Field(ge=0, lt=1 << 62)
     """Counts the heartbeats of this boot."""
     interval_s: float = Field(gt=0, le=3600)
     """Seconds until the next one at the latest."""

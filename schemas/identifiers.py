@@ -22,15 +22,19 @@ GIVER_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 """As DNS labels: an id becomes part of queue names, routing keys and container labels."""
 
 _ULID = r"[0-9A-HJKMNP-TV-Z]{26}"
+_INDEX = r"(?:0|[1-9][0-9]{0,8})"
+"""One way to write each number: two texts must not name the same task."""
+
+MOST_INDEX = 999_999_999
 
 JobId = Annotated[str, StringConstraints(pattern=rf"^{_ULID}$")]
-TaskId = Annotated[str, StringConstraints(pattern=rf"^{_ULID}-\d{{1,9}}$")]
-AssignmentId = Annotated[str, StringConstraints(pattern=rf"^{_ULID}-\d{{1,9}}-\d{{1,6}}$")]
+TaskId = Annotated[str, StringConstraints(pattern=rf"^{_ULID}-{_INDEX}$")]
+AssignmentId = Annotated[str, StringConstraints(pattern=rf"^{_ULID}-{_INDEX}-[1-9][0-9]{{0,5}}$")]
 GiverId = Annotated[str, StringConstraints(pattern=GIVER_PATTERN)]
 ResultId = Annotated[str, StringConstraints(min_length=1, max_length=160)]
 
 _JOB = re.compile(rf"{_ULID}\Z")
-_TASK = re.compile(rf"{_ULID}-\d{{1,9}}\Z")
+_TASK = re.compile(rf"{_ULID}-{_INDEX}\Z")
 _GIVER = re.compile(GIVER_PATTERN)
 
 

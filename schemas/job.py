@@ -8,10 +8,12 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
-from schemas.identifiers import GiverId, JobId, TaskId, is_job_id, is_task_id
+from schemas.identifiers import MOST_INDEX, GiverId, JobId, TaskId, is_job_id, is_task_id
 
 MIB = 1 << 20
 GIB = 1 << 30
+MOST_BYTES = 1 << 50
+"""Of anything a task or a giver has: sums of it must fit the 64 bits of a database."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -23,9 +25,9 @@ class Resources(Part):
 
     cpus: float = Field(default=1.0, gt=0, le=4096)
     """CPU cores; fractions allowed."""
-    memory_bytes: int = Field(default=256 * MIB, ge=6 * MIB)
+    memory_bytes: int = Field(default=256 * MIB, ge=6 * MIB, le=MOST_BYTES)
     """Memory and swap together; Docker accepts no less than 6 MiB."""
-    disk_bytes: int = Field(default=GIB, ge=0)
+    disk_bytes: int = Field(default=GIB, ge=0, le=MOST_BYTES)
     gpus: int = Field(default=0, ge=0, le=64)
     pids: int = Field(default=256, ge=1, le=1 << 20)
     """Processes and threads together."""
@@ -34,7 +36,7 @@ class Resources(Part):
 class ContainerSpec(Part):
     """One container to run."""
 
-    image: str = Field(min_length=1, max_length=500)
+    image: str = Field(max_length=500, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]*$")
     command: tuple[str, ...] = ()
     """Empty: the image's own."""
     entrypoint: tuple[str, ...] = ()
@@ -44,6 +46,12 @@ class ContainerSpec(Part):
     resources: Resources = Resources()
     timeout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
     """Seconds a run may take, pull not counted."""
+
+    @model_validator(mode="after")
+    def _no_nul(self) -> Self:
+        if any("\x00" in text for text in (*self.command, *self.entrypoint, *self.env.values())):
+            raise ValueError("a NUL cannot be handed to a process: take it out")
+        return self
 
 
 class Agreement(Part):
@@ -119,7 +127,7 @@ class JobSpec(Part):
     """Seconds from the submission after which whatever has not ended fails."""
     backup_after: float | None = Field(default=None, ge=1.5, le=1000)
     """A run that takes so many times the job's median gets a second try beside it."""
-    first_index: int = Field(default=0, ge=0)
+    first_index: int = Field(default=0, ge=0, le=MOST_INDEX)
     count: int = Field(default=1, ge=1, le=10_000_000)
     """Number of tasks."""
     parameters: tuple[dict[ParameterName, str], ...] = ()
@@ -131,6 +139,9 @@ class JobSpec(Part):
 
     @model_validator(mode="after")
     def _values_for_each(self) -> Self:
+        last = self.first_index + self.count - 1
+        if last > MOST_INDEX:
+            raise ValueError(f"the last index would be {last}, at most {MOST_INDEX} is possible")
         if self.parameters and self.matrix:
             raise ValueError("parameters and a matrix exclude each other: write one of them")
         if self.parameters and len(self.parameters) != self.count:

@@ -105,5 +105,5 @@ def _by_digest(votes: Sequence[Vote]) -> list[list[Vote]]:
 def _agreed(group: Sequence[Vote], votes: Sequence[Vote]) -> str:
     givers = ", ".join(vote.giver_id for vote in group)
     if len(votes) == 1:
-        return f"the one result asked for, from {givers}"
+        return f"one result was enough, from {givers}"
     return f"{len(group)} of {len(votes)} results agree ({givers})"

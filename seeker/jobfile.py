@@ -173,7 +173,7 @@ class WrittenJob(_Written):
             ValidationError: a value is out of range.
             UnknownParameter: a placeholder names no parameter.
         """
-        replicas = self.replicas or self.quorum
+        replicas = self.quorum if self.replicas is None else self.replicas
         limits = Agreement.model_fields["max_attempts"].default
         os, _, architecture = (self.platform or "").partition("/")
         first_index, count = self.array or (self.first_index, self.count)
@@ -198,7 +198,9 @@ class WrittenJob(_Written):
             agreement=Agreement(
                 replicas=replicas,
                 quorum=self.quorum,
-                max_attempts=self.max_attempts or max(limits, 3 * replicas),
+                max_attempts=max(limits, 3 * replicas)
+                if self.max_attempts is None
+                else self.max_attempts,
             ),
             placement=Placement(
                 require=self.require,
@@ -219,7 +221,7 @@ class WrittenJob(_Written):
             deadline_s=self.deadline,
             backup_after=self.backup_after,
             first_index=first_index,
-            count=count or len(self.parameters) or combinations or 1,
+            count=len(self.parameters) or combinations or 1 if count is None else count,
             parameters=self.parameters,
             matrix=self.matrix,
         )
@@ -258,7 +260,7 @@ def read(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise JobFileError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeError) as error:
+    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         raise JobFileError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise JobFileError(f"{path} holds no job: expected keys such as `image` and `command`")

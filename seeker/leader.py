@@ -150,7 +150,7 @@ class Leader:
             fleet, jobs, now, dispute_grace_s=self._settings.dispute_grace_s, ended=ended
         )
         log.info("leading", jobs=len(jobs), givers=len(givers))
-        guard = TaskGuard()
+        guard = TaskGuard(expected=(LeaseLost, StoreUnreachable))
         for link in self._links:
             await link.start()
         try:

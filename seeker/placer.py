@@ -11,6 +11,8 @@ from seeker.placement import Offer, Refused, consider
 WAITING_LOOKED_AT = 64
 """Tasks waiting for a further giver that one turn tries to place, per job."""
 
+WAITS = "waits for a giver that has not tried it and can take it"
+
 EXPLAINED_EVERY_S = 2.0
 LOOKED_AT_PER_S = 2_000
 """Saying why nobody fits means to look at everybody: how old an explanation may get, and how many
@@ -80,6 +82,7 @@ class Placer:
             offer = self._ledger.ranking(task.job).best(task.groups, now.monotonic)
             if offer is None:
                 self._note_stuck(task, now)
+                self._note_waiting(task)
                 self._ledger.queue(task)
                 break
             self._assign(task, offer, now)
@@ -108,6 +111,11 @@ class Placer:
             task.job.state = TaskState.ACTIVE
         self._ledger.changes.dispatch(assignment)
         self._ledger.changes.touch(task)
+
+    def _note_waiting(self, task: Task) -> None:
+        if task.assignments and not any(task.live) and not task.reason.endswith(WAITS):
+            task.reason = f"{task.reason}; {WAITS}"
+            self._ledger.changes.touch(task)
 
     def _note_stuck(self, task: Task, now: Now) -> None:
         """Remember since when a disagreement has nobody left to ask."""

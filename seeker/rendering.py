@@ -2,8 +2,8 @@
 
 `{{name}}` stands for the task's value of that name and `{{index}}` for its index, in the command,
 the entrypoint and the values of the environment. Single braces, which shells and awk are full of,
-stay as they are; so does everything in a job without parameters and matrix and with one task. A
-parameter named `index` takes the index's place, in `$TASK_INDEX` too.
+stay as they are; so do unknown names in a job without parameters, without matrix and with one task.
+A parameter named `index` takes the index's place, in `$TASK_INDEX` too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class UnknownParameter(ValueError):
 
 
 def templated(spec: JobSpec) -> bool:
-    """Whether placeholders mean something in it."""
+    """Whether a placeholder of an unknown name must be a mistake."""
     return bool(spec.parameters or spec.matrix) or spec.count > 1
 
 
@@ -72,13 +72,11 @@ def container_of(spec: JobSpec, job_id: str, index: int, task_id: str) -> Contai
     container = spec.container
     values = values_of(spec, index)
     own = {"JOB_ID": job_id, "TASK_ID": task_id, "TASK_INDEX": values["index"]}
-    if not templated(spec):
-        return container.model_copy(update={"env": {**own, **container.env}})
     return container.model_copy(
         update={
             "command": _fill(container.command, values),
             "entrypoint": _fill(container.entrypoint, values),
-            "env": {**own, **{k: _filled(v, values) for k, v in container.env.items()}},
+            "env": {**{k: _filled(v, values) for k, v in container.env.items()}, **own},
         }
     )
 
@@ -99,4 +97,8 @@ def _fill(texts: Iterable[str], values: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], text) if "{{" in text else text
+    return (
+        _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+        if "{{" in text
+        else text
+    )

@@ -14,8 +14,8 @@ from seeker import rendering
 
 MOST_TASKS = 10_000_000
 
-_RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})")
-_INDICES = re.compile(r"(\d{1,9})-(\d{1,9})")
+_RANGE = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})")
+_INDICES = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 

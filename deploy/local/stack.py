@@ -316,7 +316,10 @@ class Stack:
             return wanted <= {giver["giver_id"] for giver in json.loads(asked.stdout)}
 
         with progress.step("the seeker knows its givers"):
-            if not processes.wait_until(registered, REGISTRATION_PATIENCE_S):
+            known = processes.wait_until(registered, REGISTRATION_PATIENCE_S)
+            for service in self._plan.own().values():
+                self._supervisor.require_running(service)
+            if not known:
                 raise StackError(
                     f"after {REGISTRATION_PATIENCE_S:.0f} s `seeker givers` does not show all of "
                     f"{', '.join(sorted(wanted))}: see {self.layout.logs}"

@@ -91,6 +91,14 @@ class Supervisor:
             else:
                 return
 
+    def require_running(self, service: Service) -> None:
+        """
+        Raises:
+            ServiceFailed: it has died since it was ready; with the tail of its log.
+        """
+        if not self.running(service.name):
+            raise ServiceFailed(self._failure(service, "has died"))
+
     def kill(self, name: str) -> None:
         identity = self.running(name)
         if identity is not None:

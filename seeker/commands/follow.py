@@ -30,7 +30,13 @@ POLL_S = 0.2
 
 @click.command()
 @work_argument(required=False)
-@click.option("--limit", default=20, show_default=True, help="Jobs to list.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Jobs to list.",
+)
 @json_option
 @async_command
 async def status(identifier: str | None, limit: int, as_json: bool) -> None:

@@ -42,7 +42,11 @@ async def result(identifier: str, as_json: bool) -> None:
             identifier = await _only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
     if task["chosen"] is None:
-        raise Failed(f"task {identifier} is {task['state']}, without a result: {task['reason']}")
+        tried = " (`channel results` shows what each try brought)" if task["assignments"] else ""
+        raise Failed(
+            f"task {identifier} is {task['state']}, without a result that counts: "
+            f"{task['reason']}{tried}"
+        )
     found = await seeker.result(task["chosen"])
     if as_json:
         print_json(found)

@@ -11,7 +11,15 @@ from schemas import identifiers
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Refusal
-from schemas.job import Agreement, Command, ContainerSpec, JobSpec, Resources, Submission
+from schemas.job import (
+    MOST_BYTES,
+    Agreement,
+    Command,
+    ContainerSpec,
+    JobSpec,
+    Resources,
+    Submission,
+)
 from schemas.result import OutputFile, Result, StoredBatch, StoredResult, Stream, Usage
 from schemas.states import AssignmentState, GiverState, Outcome
 
@@ -19,8 +27,10 @@ INT64_MAX = (1 << 63) - 1
 
 short = st.text(max_size=20)
 names = st.text(min_size=1, max_size=20)
+arguments = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
 counts = st.integers(0, INT64_MAX)
 amounts = st.floats(0, 1e9)
+sizes = st.integers(0, MOST_BYTES)
 moments = st.datetimes(
     datetime(1971, 1, 1),  # noqa: DTZ001
     datetime(2200, 1, 1),  # noqa: DTZ001
@@ -41,16 +51,16 @@ giver_ids = st.from_regex(identifiers.GIVER_PATTERN, fullmatch=True).filter(iden
 
 containers = st.builds(
     ContainerSpec,
-    image=names,
-    command=tuples(short),
-    entrypoint=tuples(short),
-    env=st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), short, max_size=2),
+    image=st.from_regex(r"[a-z][a-z0-9._/:-]{0,19}", fullmatch=True),
+    command=tuples(arguments),
+    entrypoint=tuples(arguments),
+    env=st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), arguments, max_size=2),
     workdir=st.none() | short.map("/".__add__),
     resources=st.builds(
         Resources,
         cpus=st.floats(0.01, 4096),
-        memory_bytes=st.integers(6 << 20, INT64_MAX),
-        disk_bytes=counts,
+        memory_bytes=st.integers(6 << 20, MOST_BYTES),
+        disk_bytes=sizes,
         pids=st.integers(1, 1 << 20),
     ),
     timeout_s=st.floats(0.001, 86400),
@@ -123,17 +133,17 @@ def results(draw: st.DrawFn) -> Result:
 platforms = st.builds(Platform, os=short, architecture=short)
 capacities = st.builds(
     Capacity,
-    cpus=amounts,
-    memory_bytes=counts,
-    disk_bytes=counts,
-    containers=counts,
+    cpus=st.floats(0, 1_000_000),
+    memory_bytes=sizes,
+    disk_bytes=sizes,
+    containers=st.integers(0, 1_000_000),
 )
 heartbeats = st.builds(
     Heartbeat,
     giver_id=giver_ids,
     boot_id=names,
     session=names,
-    sequence=counts,
+    sequence=st.integers(0, (1 << 62) - 1),
     interval_s=st.floats(0.001, 3600),
     state=st.sampled_from(GiverState),
     state_reason=short,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,31 @@ def test_an_option_takes_the_place_of_what_it_cannot_go_with(write: Any) -> None
 def test_a_job_without_an_image_is_refused() -> None:
     with pytest.raises(UserError, match="no image"):
         spec_of({"path": None, "command": ("true",)})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"array": "²-³"}, "no range of indices"),
+        ({"array": "9999999999-9999999999"}, "no range of indices"),
+        ({"first_index": 999_999_999, "count": 2}, "the last index would be 1000000000"),
+        ({"first_index": 10**21}, "first_index"),
+        ({"count": 0}, "count"),
+        ({"replicas": 0}, "replicas"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"resources": {"memory": "999999PiB"}}, "memory"),
+        ({"env": {"A": "a\0b"}}, "NUL"),
+        ({"command": ["a\0b"]}, "NUL"),
+        ({"image": "not an image"}, "image"),
+    ],
+)
+def test_what_could_never_run_is_refused(values: dict[str, object], told: str) -> None:
+    with pytest.raises(jobfile.JobFileError, match=re.escape(told)):
+        jobfile.build({"image": "busybox", **values}, "job.yaml")
+
+
+def test_a_file_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("[" * 5000)
+    with pytest.raises(jobfile.JobFileError, match="is not YAML"):
+        jobfile.read(path)

@@ -61,10 +61,10 @@ def test_a_matrix_with_one_combination_is_filled_in() -> None:
     assert command(spec("{{a}}", matrix={"a": ("1",)}), 0) == ("1",)
 
 
-def test_braces_stay_where_a_job_has_one_task_and_no_parameters() -> None:
-    job = spec("{{index}} {{x}}")
+def test_unknown_names_stay_where_a_job_has_one_task_and_no_parameters() -> None:
+    job = spec("{{x}}")
     rendering.check(job)
-    assert command(job, 0) == ("{{index}} {{x}}",)
+    assert command(job, 0) == ("{{x}}",)
 
 
 def test_a_parameter_named_index_takes_its_place_in_the_environment_too() -> None:
@@ -127,3 +127,13 @@ def test_a_job_of_some_tasks_of_another_renders_them_as_they_were(
 
     before = [told(job, index) for index in chosen]
     assert [told(again, again.first_index + i) for i in range(again.count)] == before
+
+
+def test_the_index_is_filled_in_even_where_there_is_but_one() -> None:
+    container = ContainerSpec(
+        image="x", command=("{{index}}", "{{other}}"), env={"TASK_INDEX": "9"}
+    )
+    spec = JobSpec(container=container, first_index=3)
+    rendered = rendering.container_of(spec, "job", 3, "task")
+    assert rendered.command == ("3", "{{other}}")
+    assert rendered.env["TASK_INDEX"] == "3"
