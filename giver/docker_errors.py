@@ -29,6 +29,9 @@ _PERMANENT_PULL_ERRORS = (
 )
 """Docker passes most of what a registry says on as status 500; only the words tell them apart."""
 
+_WRONG_REQUESTS = ("is not a directory",)
+"""Faults of the request that Docker answers with status 500: a working directory that is a file."""
+
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
@@ -44,13 +47,18 @@ def translated(doing: str) -> Iterator[None]:
         raise
     except APIError as error:
         reason = f"Docker refused to {doing}: {explanation(error)}"
-        # 404 and 409 are about what there is on the host, not about the request.
-        wrong = 400 <= status(error) < 500 and status(error) not in (404, 409)
-        raise (RequestRefused if wrong else EngineFailed)(reason) from error
+        raise (RequestRefused if _wrong(error) else EngineFailed)(reason) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(f"Docker does not answer ({doing}): {_cause(error)}") from error
     except DockerException as error:
         raise EngineUnavailable(f"Docker cannot be reached: {_cause(error)}") from error
+
+
+def _wrong(error: APIError) -> bool:
+    """Whether the request itself is at fault, so that every other Docker would say the same."""
+    # 404 and 409 are about what there is on the host.
+    by_status = 400 <= status(error) < 500 and status(error) not in (404, 409)
+    return by_status or any(words in explanation(error) for words in _WRONG_REQUESTS)
 
 
 def status(error: APIError) -> int:

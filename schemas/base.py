@@ -73,7 +73,10 @@ class Message(Part):
     @classmethod
     def _check_size(cls, size: int) -> None:
         if size > cls.MAX_BYTES:
-            raise MalformedMessage(f"{cls.__name__}: {size} bytes, at most {cls.MAX_BYTES} allowed")
+            raise MalformedMessage(
+                f"{cls.__name__}: {size} bytes, at most {cls.MAX_BYTES} allowed: "
+                "send less at a time"
+            )
 
 
 def describe(error: ValidationError, names: Mapping[str, str] | None = None) -> str:

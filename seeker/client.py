@@ -81,7 +81,7 @@ class Client:
         try:
             body = message.encode()
         except MalformedMessage as error:
-            raise UserError(f"{error}: split the job, or put bulk data into the image") from error
+            raise UserError(str(error)) from error
         if self._publisher is None:
             async with Client(self._settings) as connected:
                 await connected._publish(queue, body, message_id)
