@@ -81,9 +81,9 @@ class Agreement(Part):
 class Placement(Part):
     """Which givers may run a task, and which should."""
 
-    require: str = Field(default="", max_length=10_000)
+    require: str = Field(default="", max_length=1000)
     """A CEL expression over a giver's attributes that must be true; empty: anybody."""
-    prefer: str = Field(default="", max_length=10_000)
+    prefer: str = Field(default="", max_length=1000)
     """A CEL expression over a giver's attributes: a number, the higher the better."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels that the giver must have, with these values."""

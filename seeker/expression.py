@@ -9,7 +9,9 @@ images                          list of the images that are there
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from math import isfinite
 from typing import Any, TypeGuard
 
 import cel
@@ -18,6 +20,11 @@ from schemas.heartbeat import Heartbeat
 from schemas.job import Placement
 
 Attributes = dict[str, Any]
+
+
+LOOPS_AT_MOST = 2
+
+_LOOP = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(")
 
 
 class ExpressionError(ValueError):
@@ -69,6 +76,12 @@ class Expression:
             ExpressionError: a syntax error.
         """
         self.text = text
+        loops = len(_LOOP.findall(text))
+        if loops > LOOPS_AT_MOST:
+            raise ExpressionError(
+                f"{text!r} goes through lists {loops} times, at most {LOOPS_AT_MOST} are allowed: "
+                "a nest of them could hold up everybody"
+            )
         try:
             self._program = cel.compile(text)
         except ValueError as error:
@@ -104,8 +117,8 @@ class Expression:
 
 
 def number(value: object) -> float:
-    """What an expression yielded, as a number; 0 where it is none."""
-    return float(value) if _is_number(value) else 0.0
+    """What an expression yielded, as a number; 0 where it is none, or not a finite one."""
+    return float(value) if _is_number(value) and isfinite(value) else 0.0
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
