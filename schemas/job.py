@@ -12,6 +12,7 @@ from schemas.identifiers import MOST_INDEX, GiverId, JobId, TaskId, is_job_id, i
 
 MIB = 1 << 20
 GIB = 1 << 30
+MOST_S = 10 * 366 * 86400.0
 MOST_BYTES = 1 << 50
 """Of anything a task or a giver has: sums of it must fit the 64 bits of a database."""
 
@@ -121,9 +122,9 @@ class JobSpec(Part):
     """Higher goes first."""
     after: tuple[JobId, ...] = Field(default=(), max_length=100)
     """Jobs that must have succeeded before this one begins."""
-    queue_timeout_s: float | None = Field(default=None, gt=0)
+    queue_timeout_s: float | None = Field(default=None, gt=0, le=MOST_S)
     """Seconds from the submission after which a task that was never placed fails."""
-    deadline_s: float | None = Field(default=None, gt=0)
+    deadline_s: float | None = Field(default=None, gt=0, le=MOST_S)
     """Seconds from the submission after which whatever has not ended fails."""
     backup_after: float | None = Field(default=None, ge=1.5, le=1000)
     """A run that takes so many times the job's median gets a second try beside it."""

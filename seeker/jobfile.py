@@ -241,7 +241,7 @@ def build(values: dict[str, Any], source: str) -> JobSpec:
         spec = WrittenJob.model_validate(values).spec()
     except ValidationError as error:
         raise JobFileError(f"{source}: {describe(error, WRITTEN_AS)}") from error
-    except rendering.UnknownParameter as error:
+    except (rendering.UnknownParameter, rendering.TooLarge) as error:
         raise JobFileError(f"{source}: {error}") from error
     for name in ("require", "prefer"):
         problem = expression.problem(Placement(**{name: getattr(spec.placement, name)}))

@@ -31,7 +31,7 @@ from seeker import rendering
 from seeker.changes import Changes
 from seeker.database import StoreUnreachable
 from seeker.fleet import Fleet
-from seeker.model import Now
+from seeker.model import Assignment, Now
 from seeker.scheduler import Scheduler
 from seeker.settings import SeekerSettings
 from seeker.store import Store
@@ -45,7 +45,8 @@ ROUND_TRIP_LATE_S = 2.5
 """...and when the last is older than this, the seeker blames itself and not the givers."""
 
 DISPATCH_AT_MOST = 100
-"""Assignments in one message."""
+DISPATCH_CHARACTERS = 2 << 20
+"""Assignments, and characters of their containers, in one message: JSON may need six bytes each."""
 ARRIVALS_WAITING = 8
 """Batches that may wait for the next turn; beyond, reading stops and the broker keeps the rest."""
 
@@ -270,7 +271,7 @@ class Leader:
                 continue
             queue = topology.tasks_queue(giver_id, giver.session)
             wanted = [assignment for assignment in assignments if assignment.live]
-            for part in _slices(wanted, DISPATCH_AT_MOST):
+            for part in _parts(wanted):
                 dispatch = Dispatch.model_construct(
                     giver_id=giver_id, assignments=tuple(map(rendering.message_of, part))
                 )
@@ -312,9 +313,18 @@ def _submitted(submission: Submission, states: Mapping[str, TaskState]) -> Event
     return lambda scheduler, now: scheduler.submitted(submission, states, now)
 
 
-def _slices(items: Sequence[T], length: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), length):
-        yield items[start : start + length]
+def _parts(assignments: Sequence[Assignment]) -> Iterator[Sequence[Assignment]]:
+    """What one message takes, by number and by size."""
+    part: list[Assignment] = []
+    size = 0
+    for assignment in assignments:
+        size += assignment.task.job.largest
+        if part and (len(part) == DISPATCH_AT_MOST or size > DISPATCH_CHARACTERS):
+            yield part
+            part, size = [], assignment.task.job.largest
+        part.append(assignment)
+    if part:
+        yield part
 
 
 def _now() -> Now:

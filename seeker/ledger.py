@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from schemas.states import TaskState
+from seeker import rendering
 from seeker.changes import Changes
 from seeker.fleet import Fleet
 from seeker.model import Job, Now, Task
@@ -49,6 +50,7 @@ class Ledger:
             self.timed[job.id] = job
         demand = Demand.of(job.spec)
         job.demand = demand.key
+        job.largest = rendering.largest(job.spec)
         if demand.key not in self._rankings:
             self._rankings[demand.key] = (Ranking(demand, self.fleet), set())
         self._rankings[demand.key][1].add(job.id)

@@ -168,6 +168,8 @@ class Job:
     spec: JobSpec
     demand: str = ""
     """The key of what its tasks ask of a giver."""
+    largest: int = 0
+    """Characters that no task's container exceeds."""
     submitted_at: datetime
     state: TaskState = TaskState.PENDING
     counts: dict[TaskState, int]

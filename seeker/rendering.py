@@ -9,6 +9,7 @@ A parameter named `index` takes the index's place, in `$TASK_INDEX` too.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from schemas.assignment import Assignment as AssignmentMessage
@@ -16,6 +17,13 @@ from schemas.job import ContainerSpec, JobSpec
 from seeker.model import Assignment
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+
+LARGEST = 1 << 20
+
+
+class TooLarge(ValueError):
+    """A task would be too large for a message; the message says by how much."""
 
 
 class UnknownParameter(ValueError):
@@ -40,11 +48,39 @@ def values_of(spec: JobSpec, index: int) -> dict[str, str]:
     return values
 
 
+def largest(spec: JobSpec) -> int:
+    """Characters that no task's container exceeds, with its values filled in."""
+    container = spec.container
+    texts = (*container.command, *container.entrypoint, *container.env.values())
+    fixed = sum(map(len, texts)) + sum(map(len, container.env)) + len(container.image)
+    names = Counter(name for text in texts for name in _PLACEHOLDER.findall(text))
+    longest = {name: max(map(len, choices)) for name, choices in spec.matrix.items()}
+    for name in names:
+        if spec.parameters:
+            longest[name] = max(len(values.get(name, "")) for values in spec.parameters)
+    return fixed + sum(times * longest.get(name, 20) for name, times in names.items())
+
+
+def problem(spec: JobSpec) -> str:
+    """Why the job's tasks cannot be sent to givers; empty if they can."""
+    size = largest(spec)
+    if size <= LARGEST:
+        return ""
+    return (
+        f"the command and environment of a task would be up to {size} characters, at most "
+        f"{LARGEST} are possible: put bulk data into the image"
+    )
+
+
 def check(spec: JobSpec) -> None:
     """
     Raises:
         UnknownParameter: some task of the job could not be rendered.
+        TooLarge: some task would be too large for a message.
     """
+    trouble = problem(spec)
+    if trouble:
+        raise TooLarge(trouble)
     if not templated(spec):
         return
     named = {

@@ -16,7 +16,7 @@ from schemas.heartbeat import Heartbeat
 from schemas.job import Command, Submission
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, TaskState
-from seeker import expression
+from seeker import expression, rendering
 from seeker.changes import Changes
 from seeker.fleet import Fleet, News
 from seeker.ledger import Ledger
@@ -95,7 +95,8 @@ class Scheduler:
         self._ledger.changes.new_jobs[job.id] = job
         self._ledger.add(job, ended)
         log.info("job_accepted", job_id=job.id, tasks=job.spec.count)
-        problem = expression.problem(submission.spec.placement)
+        spec = submission.spec
+        problem = expression.problem(spec.placement) or rendering.problem(spec)
         if problem:
             withdrawal = Withdrawal(state=TaskState.FAILED, reason=problem)
             self._life.withdraw_job(job, withdrawal, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from statistics import median
 
 import structlog
@@ -319,4 +318,4 @@ class TaskLife:
 
 
 def _passed(job: Job, seconds: float | None, now: Now) -> bool:
-    return seconds is not None and now.wall >= job.submitted_at + timedelta(seconds=seconds)
+    return seconds is not None and (now.wall - job.submitted_at).total_seconds() >= seconds

@@ -102,7 +102,7 @@ def test_a_submission_too_large_is_refused(user: User, tmp_path: Path) -> None:
     path.write_text(f"image: x\nenv: {{BIG: {'x' * 20_000_000}}}")
     answer = user.run("seeker", "enqueue", "-f", str(path))
     assert answer.code == 2
-    assert "at most 8388608 allowed" in answer.err
+    assert "at most 1048576 are possible" in answer.err
 
 
 @pytest.mark.parametrize(

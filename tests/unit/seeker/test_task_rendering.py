@@ -137,3 +137,10 @@ def test_the_index_is_filled_in_even_where_there_is_but_one() -> None:
     rendered = rendering.container_of(spec, "job", 3, "task")
     assert rendered.command == ("3", "{{other}}")
     assert rendered.env["TASK_INDEX"] == "3"
+
+
+def test_a_task_that_no_message_could_carry_is_refused() -> None:
+    job = spec("{{a}}" * 400, parameters=({"a": "x" * 10_000},))
+    with pytest.raises(rendering.TooLarge, match="put bulk data into the image"):
+        rendering.check(job)
+    assert rendering.largest(job) >= len(command(job, 0)[0])

@@ -258,3 +258,10 @@ def test_a_giver_that_says_it_is_ready_again_gets_work(world: World) -> None:
     assert not world.dispatched()
     world.join("g1", sequence=1)
     assert len(world.dispatched()) == 1
+
+
+def test_the_longest_deadline_is_far_away(world: World) -> None:
+    world.join("g1")
+    job_id = world.submit_spec(JobSpec(container=SMALL, deadline_s=3e8, queue_timeout_s=3e8))
+    world.scheduler.ticked(world.now)
+    assert not job_of(world, job_id).state.final
