@@ -34,7 +34,7 @@ class PlayedGiver:
     def __init__(self, url: str, giver_id: str, containers: int = 1000) -> None:
         self.id = giver_id
         self.capacity = Capacity(
-            cpus=containers, memory_bytes=1 << 50, disk_bytes=1 << 60, containers=containers
+            cpus=containers, memory_bytes=1 << 50, disk_bytes=1 << 50, containers=containers
         )
         self.link = Link(url, name=giver_id, topology=topology.DURABLE)
         self.publisher = self.link.publisher()
