@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
-DOCKER = "/var/run/docker.sock"
+DOCKER = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+"""The socket of the Docker engine that the tests use."""
 
 
 class DockerProxy:

@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 import httpx
 import pytest
+from docker_proxy import DOCKER
 from giver_desk import Assign, Containers, Desk, GiverProcess, none_left, running_giver, until
 
 from giver.hardening import ASSIGNMENT_LABEL, GIVER_LABEL, container_name
@@ -269,7 +270,7 @@ async def test_a_docker_that_comes_back_makes_the_giver_ready(
     path = tmp_path / "docker.sock"
     async with running_giver(settings.model_copy(update={"docker_host": f"unix://{path}"})):
         await desk.beat(lambda beat: beat.state is GiverState.DEGRADED)
-        path.symlink_to("/var/run/docker.sock")
+        path.symlink_to(DOCKER)
         await desk.beat(lambda beat: beat.state is GiverState.READY)
         assignment = assign("echo ok")
         await desk.dispatch(assignment)

@@ -48,7 +48,7 @@ class PlayedGiver:
         self.held: dict[str, Assignment] = {}
         self.sequence = 0
 
-    async def beat(self, interval_s: float = 0.5) -> None:
+    async def beat(self, interval_s: float = 2.0) -> None:
         self.sequence += 1
         beat = Heartbeat(
             giver_id=self.id,
