@@ -16,6 +16,8 @@ class Changes:
     tasks: dict[str, Task] = field(default_factory=dict)
     new_tasks: set[str] = field(default_factory=set)
     """Those among `tasks` that came into being in this turn."""
+    abandoned: dict[str, Job] = field(default_factory=dict)
+    """Jobs that failed by an error of ours, with all of their tasks that had not ended."""
     givers: dict[str, Giver] = field(default_factory=dict)
     purged: dict[str, Giver] = field(default_factory=dict)
     former: dict[str, Former] = field(default_factory=dict)
@@ -42,15 +44,11 @@ class Changes:
         self.tasks[task.id] = task
         self.jobs[task.job.id] = task.job
 
-    @property
-    def to_write(self) -> bool:
-        return bool(
-            self.new_jobs
-            or self.jobs
-            or self.tasks
-            or self.givers
-            or self.purged
-            or self.former
-            or self.forgotten
-            or self.late_results
-        )
+    def abandon(self, job: Job) -> None:
+        """Nothing else of the job is to be written."""
+        self.new_jobs.pop(job.id, None)
+        self.jobs.pop(job.id, None)
+        for task in [task for task in self.tasks.values() if task.job is job]:
+            del self.tasks[task.id]
+            self.new_tasks.discard(task.id)
+        self.abandoned[job.id] = job

@@ -10,9 +10,10 @@ images                          list of the images that are there
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import cel
 
@@ -21,6 +22,7 @@ from schemas.job import Placement
 
 Attributes = dict[str, Any]
 
+T = TypeVar("T")
 
 LOOPS_AT_MOST = 2
 
@@ -83,7 +85,7 @@ class Expression:
                 "a nest of them could hold up everybody"
             )
         try:
-            self._program = cel.compile(text)
+            self._program = _without_panic(cel.compile, text)
         except ValueError as error:
             detail = " ".join(str(error).split()).partition("ERROR: ")[2] or str(error)
             raise ExpressionError(f"{text!r} is no CEL expression: {detail[:300]}") from error
@@ -97,7 +99,7 @@ class Expression:
             ExpressionError: the expression could never yield a `kind` (bool or float).
         """
         try:
-            value = self._program.execute(SAMPLE)
+            value = _without_panic(self._program.execute, SAMPLE)
         except KeyError:
             return
         except Exception as error:
@@ -111,9 +113,19 @@ class Expression:
     def evaluate(self, giver: Attributes) -> object:
         """What it yields for a giver; `None` where it cannot be evaluated."""
         try:
-            return self._program.execute(giver)
+            return _without_panic(self._program.execute, giver)
         except Exception:  # The library raises many kinds; all of them mean: not for this giver.
             return None
+
+
+def _without_panic(call: Callable[[T], Any], argument: T) -> Any:
+    """The library is written in Rust: a panic there arrives as a `BaseException` of its own."""
+    try:
+        return call(argument)
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise ValueError(f"it cannot be handled: {error}") from error
+        raise
 
 
 def number(value: object) -> float:

@@ -15,7 +15,8 @@ from heapq import heappop, heappush
 import structlog
 
 from schemas.heartbeat import Heartbeat
-from seeker.model import Cordon, Giver, Now, Setback, Standing
+from seeker import placement
+from seeker.model import Assignment, Cordon, Giver, Now, Setback, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +112,18 @@ class Fleet:
             giver = self.givers.get(heappop(self._pauses)[1])
             if giver is not None:
                 self.touch(giver)
+
+    def assign(self, giver: Giver, assignment: Assignment) -> None:
+        """The giver has it from now on."""
+        giver.assignments[assignment.id] = assignment
+        placement.take(giver.load, assignment.task.job.spec.container.resources)
+        self.touch(giver)
+
+    def release(self, giver: Giver, assignment: Assignment) -> None:
+        """The giver, which has it, is rid of it."""
+        del giver.assignments[assignment.id]
+        placement.take(giver.load, assignment.task.job.spec.container.resources, sign=-1)
+        self.touch(giver)
 
     # -- Membership -----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from broker import Consumer, Link, PublishError, Unroutable
 from runtime.lifecycle import TaskGuard
 from schemas import topology
+from schemas.assignment import Assignment as AssignmentMessage
 from schemas.assignment import CancelAssignments, Dispatch
 from schemas.heartbeat import Heartbeat
 from schemas.identifiers import new_session
@@ -35,6 +36,7 @@ from seeker.model import Assignment, Now
 from seeker.scheduler import Scheduler
 from seeker.settings import SeekerSettings
 from seeker.store import Store
+from seeker.writes import Writes
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,9 @@ DISPATCH_CHARACTERS = 2 << 20
 """Assignments, and characters of their containers, in one message: JSON may need six bytes each."""
 ARRIVALS_WAITING = 8
 """Batches that may wait for the next turn; beyond, reading stops and the broker keeps the rest."""
+
+TURNS_AT_ONCE = 2
+"""While one turn is written down the next is decided, and written too if it is about others."""
 
 
 class LeaseLost(RuntimeError):
@@ -108,6 +113,9 @@ class Leader:
         self._store = store
         self._lease_valid = lease_valid
         self._inbox = Inbox(ARRIVALS_WAITING)
+        self._room = asyncio.Semaphore(TURNS_AT_ONCE)
+        self._writing: dict[str, asyncio.Task[None]] = {}
+        """By job and giver, the latest turn that writes about them."""
         self._last_round_trip = float("-inf")
         # One link for each direction: a broker short of memory or disk stops reading from whoever
         # publishes, and acknowledgements, which would relieve it, must not wait behind that.
@@ -170,7 +178,7 @@ class Leader:
             )
             guard.spawn(self._ask_broker(), "round trips")
             guard.spawn(self._tick(), "ticks")
-            guard.spawn(self._take_turns(scheduler, fleet), "turns")
+            guard.spawn(self._take_turns(scheduler, fleet, guard), "turns")
             await guard.failed
         finally:
             await guard.cancel()
@@ -228,21 +236,54 @@ class Leader:
 
     # -- Turns ----------------------------------------------------------------------------------
 
-    async def _take_turns(self, scheduler: Scheduler, fleet: Fleet) -> None:
+    async def _take_turns(self, scheduler: Scheduler, fleet: Fleet, guard: TaskGuard) -> None:
         more = False
         while True:
+            await self._room.acquire()
             arrivals = await self._inbox.take(wait=not more)
             now = _now()
             for arrival in arrivals:
                 for event in arrival.events:
-                    event(scheduler, now)
+                    try:
+                        event(scheduler, now)
+                    except Exception:  # A defect of ours must not stop everybody's work.
+                        log.exception("event_failed")
             more = scheduler.place(now)
             changes = scheduler.take_changes()
-            if changes.to_write:
-                await self._patiently(functools.partial(self._store.commit, changes, now))
-            await self._act(changes, fleet)
-            for arrival in arrivals:
-                arrival.done()
+            writes = Writes.of(changes, now)
+            for job_id, error in writes.broken.items():
+                scheduler.abandon(job_id, error, now)
+                more = True
+            earlier = {self._writing[about] for about in writes.about if about in self._writing}
+            turn = guard.spawn(self._carry_out(changes, writes, fleet, arrivals, earlier), "turn")
+            for about in writes.about:
+                self._writing[about] = turn
+            turn.add_done_callback(functools.partial(self._carried_out, writes))
+
+    async def _carry_out(
+        self,
+        changes: Changes,
+        writes: Writes,
+        fleet: Fleet,
+        arrivals: Sequence[Arrival],
+        earlier: Collection[asyncio.Task[None]],
+    ) -> None:
+        """Write a turn down, after `earlier` ones about the same jobs or givers, then act."""
+        if earlier:
+            await asyncio.wait(earlier)
+            for turn in earlier:
+                turn.result()
+        if writes:
+            await self._patiently(functools.partial(self._store.commit, writes))
+        await self._act(changes, fleet)
+        for arrival in arrivals:
+            arrival.done()
+
+    def _carried_out(self, writes: Writes, turn: asyncio.Task[None]) -> None:
+        for about in writes.about:
+            if self._writing.get(about) is turn:
+                del self._writing[about]
+        self._room.release()
 
     async def _patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Try again while the database is away, for as long as the lease holds."""
@@ -253,7 +294,9 @@ class Leader:
         ):
             with attempt:
                 if not self._lease_valid():
-                    raise LeaseLost("the lease ran out while the database was away")
+                    raise LeaseLost(
+                        "the lease ran out: the database was away, or the seeker stood still"
+                    )
                 return await operation()
         raise AssertionError("unreachable: tenacity tries for ever")
 
@@ -272,11 +315,25 @@ class Leader:
             queue = topology.tasks_queue(giver_id, giver.session)
             wanted = [assignment for assignment in assignments if assignment.live]
             for part in _parts(wanted):
-                dispatch = Dispatch.model_construct(
-                    giver_id=giver_id, assignments=tuple(map(rendering.message_of, part))
-                )
-                ids = [assignment.id for assignment in part]
-                await self._send(queue.name, dispatch.encode(), ids[0], (ids, giver_id))
+                messages = self._rendered(part)
+                if messages:
+                    dispatch = Dispatch.model_construct(giver_id=giver_id, assignments=messages)
+                    ids = [message.assignment_id for message in messages]
+                    await self._send(queue.name, dispatch.encode(), ids[0], (ids, giver_id))
+
+    def _rendered(self, assignments: Sequence[Assignment]) -> tuple[AssignmentMessage, ...]:
+        """Their messages, without those of jobs for which it goes wrong."""
+        messages = []
+        for assignment in assignments:
+            try:
+                messages.append(rendering.message_of(assignment))
+            except Exception as error:
+                self._abandon(assignment.task.job.id, error)
+        return tuple(messages)
+
+    def _abandon(self, job_id: str, error: Exception) -> None:
+        event: Event = lambda scheduler, now: scheduler.abandon(job_id, error, now)  # noqa: E731
+        self._inbox.put_nowait(Arrival([event]))
 
     async def _send(
         self, queue: str, body: bytes, message_id: str, sent: tuple[list[str], str] | None

@@ -228,6 +228,21 @@ class Job:
         self.started_early.clear()
         return rest
 
+    def abandon(self, reason: str, now: Now) -> None:
+        """The job fails with all that has not ended, whatever state that is in."""
+        self.withdrawn = Withdrawal(state=TaskState.FAILED, reason=reason)
+        self.counts[TaskState.FAILED] += self.unfinished
+        self.counts[TaskState.PENDING] = self.counts[TaskState.ACTIVE] = 0
+        self.start_all()
+        self.state = TaskState.FAILED
+        self.waiting_reason = ""
+        self.finished_at = now.wall
+        for task in self.tasks.values():
+            if not task.state.final:
+                task.state = TaskState.FAILED
+            for assignment in task.live:
+                assignment.state = AssignmentState.LOST
+
     @property
     def unfinished(self) -> int:
         return self.counts[TaskState.PENDING] + self.counts[TaskState.ACTIVE]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from schemas.states import AssignmentState, TaskState
-from seeker import placement
 from seeker.ledger import Ledger
-from seeker.model import Assignment, Giver, Job, Now, Task
+from seeker.model import Assignment, Job, Now, Task
 from seeker.placement import Offer, Refused, consider
 
 WAITING_LOOKED_AT = 64
@@ -19,6 +20,15 @@ LOOKED_AT_PER_S = 2_000
 givers may be looked at for all of them, which makes them older in a large fleet."""
 
 
+class JobError(RuntimeError):
+    """Our own handling of one job went wrong."""
+
+    def __init__(self, job_id: str, cause: Exception) -> None:
+        super().__init__(f"{job_id}: {cause}")
+        self.job_id = job_id
+        self.cause = cause
+
+
 class Placer:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -29,26 +39,35 @@ class Placer:
         """Make at most about `limit` assignments.
 
         Returns whether there may be more to make at once.
+
+        Raises:
+            JobError: placing one job's tasks went wrong; the others are as they should be.
         """
         ledger = self._ledger
         ledger.end_pauses(now)
         self._fleet.end_pauses(now)
         left = limit
         for job in list(ledger.waiting):
-            left -= self._place_waiting(job, now)
+            left -= self._step(self._place_waiting, job, now)
         # What nobody takes now, nobody takes for another job that asks the same.
         refused: set[str] = set()
         while left > 0:
             next_one = ledger.turns.next(refused)
             if next_one is None:
                 return False
-            placed = self._place_fresh(next_one, now)
+            placed = self._step(self._place_fresh, next_one, now)
             left -= placed
             if next_one.started_all:
                 ledger.turns.remove(next_one)
             elif not placed:
                 refused.add(next_one.demand)
         return True
+
+    def _step(self, step: Callable[[Job, Now], int], job: Job, now: Now) -> int:
+        try:
+            return step(job, now)
+        except Exception as error:
+            raise JobError(job.id, error) from error
 
     def _place_waiting(self, job: Job, now: Now) -> int:
         """Further tries at tasks already begun."""
@@ -104,8 +123,7 @@ class Placer:
         task.wanted -= 1
         task.stuck_since = None
         self._ledger.stuck.discard(task)
-        attach(assignment, giver)
-        self._fleet.touch(giver)
+        self._fleet.assign(giver, assignment)
         if task.state is TaskState.PENDING:
             task.become(TaskState.ACTIVE)
             task.job.state = TaskState.ACTIVE
@@ -156,9 +174,3 @@ def begin(ledger: Ledger, job: Job, index: int) -> Task:
     job.tasks[index] = task
     ledger.changes.new_tasks.add(task.id)
     return task
-
-
-def attach(assignment: Assignment, giver: Giver) -> None:
-    """The giver has it from now on."""
-    giver.assignments[assignment.id] = assignment
-    placement.take(giver.load, assignment.task.job.spec.container.resources)

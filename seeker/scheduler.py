@@ -6,8 +6,9 @@ Every method takes one event into account; `place` then gives out what can be gi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from typing import ParamSpec
 
 import structlog
 
@@ -21,10 +22,15 @@ from seeker.changes import Changes
 from seeker.fleet import Fleet, News
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Cordon, Giver, Job, Now, Withdrawal
-from seeker.placer import Placer, attach, begin
+from seeker.placer import JobError, Placer, begin
 from seeker.tasklife import TaskLife
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+
+REASON_LONGEST = 2_000
+"""Characters."""
 
 RESEND_FIRST_S = 5.0
 RESEND_LONGEST_S = 300.0
@@ -70,18 +76,57 @@ class Scheduler:
         self._placer = Placer(self._ledger)
         resumed = list(jobs)
         for job in resumed:
-            self._ledger.add(job, ended or {})
+            self._for_job(job.id, now, self._ledger.add, job, ended or {})
         for job in resumed:
-            self._resume(job, now)
+            self._for_job(job.id, now, self._resume, job, now)
 
     def take_changes(self) -> Changes:
         return self._ledger.take_changes()
 
     def place(self, now: Now, limit: int = 1000) -> bool:
         """Give out at most about `limit` assignments; whether there may be more at once."""
-        return self._placer.place(now, limit)
+        try:
+            return self._placer.place(now, limit)
+        except JobError as error:
+            self.abandon(error.job_id, error.cause, now)
+            return True
 
     # -- Jobs -----------------------------------------------------------------------------------
+
+    def abandon(self, job_id: str, error: BaseException, now: Now) -> None:
+        """Our own handling of a job went wrong: it fails, and all others go on.
+
+        What is in memory of it may be half done, so nothing there is relied upon.
+        """
+        job = self._ledger.jobs.get(job_id)
+        if job is None:
+            log.error("job_error", job_id=job_id, exc_info=error)
+            return
+        log.error("job_abandoned", job_id=job_id, exc_info=error)
+        reason = f"internal error of the seeker ({type(error).__name__}: {error}): see its log"
+        job.abandon(reason[:REASON_LONGEST], now)
+        for giver in self._fleet.givers.values():
+            for assignment in [a for a in giver.assignments.values() if a.task.job is job]:
+                self._fleet.release(giver, assignment)
+                self._ledger.changes.withdraw(assignment)
+        self._ledger.changes.abandon(job)
+        dependants = self._ledger.end(job)
+        self._ledger.remove(job)
+        for other in dependants:
+            self._for_job(other.id, now, self._life.depends_in_vain, other, job.id, job.state, now)
+
+    def _for_job(
+        self, job_id: str, now: Now, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """One job's share of an event; its errors stay its own."""
+        try:
+            step(*args, **kwargs)
+        except Exception as error:
+            self.abandon(job_id, error, now)
+
+    def _end(self, assignment: Assignment, state: AssignmentState, reason: str, now: Now) -> None:
+        job_id = assignment.task.job.id
+        self._for_job(job_id, now, self._life.end, assignment, state, reason, now)
 
     def submitted(self, submission: Submission, ended: Mapping[str, TaskState], now: Now) -> None:
         """A job was asked for. The same one again has no effect.
@@ -89,8 +134,11 @@ class Scheduler:
         Args:
             ended: final states of jobs that it waits for and that are not in hand.
         """
-        if submission.job_id in self._ledger.jobs:
-            return
+        job_id = submission.job_id
+        if job_id not in self._ledger.jobs and self._ledger.ended(job_id) is None:
+            self._for_job(job_id, now, self._accept, submission, ended, now)
+
+    def _accept(self, submission: Submission, ended: Mapping[str, TaskState], now: Now) -> None:
         job = Job.new(submission.job_id, submission.spec, submission.submitted_at)
         self._ledger.changes.new_jobs[job.id] = job
         self._ledger.add(job, ended)
@@ -108,7 +156,8 @@ class Scheduler:
         log.info("command", action=command.action, target=command.target)
         match command.action:
             case "cancel":
-                self._cancel(command.target, now)
+                job_id = identifiers.job_of(command.target)
+                self._for_job(job_id, now, self._cancel, command.target, now)
             case "drain":
                 self._cordon(command.target, Cordon(kind="draining", reason=command.reason), now)
             case "quarantine":
@@ -122,7 +171,7 @@ class Scheduler:
     def stored(self, results: Iterable[StoredResult], now: Now) -> None:
         """Results are in the channel's database: from now on they count."""
         for result in results:
-            self._life.stored(result, now)
+            self._for_job(result.job_id, now, self._life.stored, result, now)
 
     def _cancel(self, target: str, now: Now) -> None:
         """The job or task is cancelled once its containers are gone."""
@@ -148,8 +197,7 @@ class Scheduler:
                     assignment.become(AssignmentState.LOST, "the giver is no member any more")
                     self._ledger.changes.touch(task)
                 else:
-                    attach(assignment, giver)
-                    self._fleet.touch(giver)
+                    self._fleet.assign(giver, assignment)
             self._life.review(task, now)
         if job.withdrawn is not None:
             self._life.withdraw_unstarted(job, job.withdrawn)
@@ -179,7 +227,7 @@ class Scheduler:
             assignment = giver.assignments.get(refusal.assignment_id)
             if assignment is not None:
                 self._fleet.back_off(giver, assignment.task.job.spec.container.image, now)
-                self._life.end(assignment, AssignmentState.REFUSED, refusal.reason, now)
+                self._end(assignment, AssignmentState.REFUSED, refusal.reason, now)
         self._reconcile(giver, beat, now, everything=news is News.SESSION)
 
     def returned(self, assignment_ids: Iterable[str], giver_id: str, now: Now) -> None:
@@ -207,7 +255,10 @@ class Scheduler:
             self._save(giver, now)
         for giver in purged:
             self._purge(giver, now)
-        self._life.ticked(now)
+        for task in self._life.undecidable(now):
+            self._for_job(task.job.id, now, self._life.arbitrate, task, now)
+        for job in list(self._ledger.timed.values()):
+            self._for_job(job.id, now, self._life.enforce_limits, job, now)
 
     def was_away(self, now: Now) -> None:
         """The seeker itself was cut off, paused or just started: nobody is to blame for silence."""
@@ -229,7 +280,8 @@ class Scheduler:
                     unwanted.append(item.assignment_id)
                 continue
             assignment.missing_since = None
-            self._advance(assignment, item.state, now)
+            job_id = assignment.task.job.id
+            self._for_job(job_id, now, self._advance, assignment, item.state, now)
             if assignment.unwanted:
                 unwanted.append(item.assignment_id)
         if unwanted and now.monotonic - giver.unwanted_told_at >= beat.interval_s:
@@ -237,7 +289,8 @@ class Scheduler:
             self._ledger.changes.cancels.setdefault(giver.id, []).extend(unwanted)
         for assignment in list(giver.assignments.values()):
             if assignment.id not in held:
-                self._chase(assignment, now, at_once=everything)
+                job_id = assignment.task.job.id
+                self._for_job(job_id, now, self._chase, assignment, now, at_once=everything)
 
     def _advance(self, assignment: Assignment, state: AssignmentState, now: Now) -> None:
         if _PROGRESS.get(state, 0) > _PROGRESS[assignment.state]:
@@ -269,7 +322,7 @@ class Scheduler:
         for assignment_id in assignment_ids:
             assignment = giver.assignments.get(assignment_id)
             if assignment is not None and assignment.state is AssignmentState.PLACED:
-                self._life.end(assignment, AssignmentState.REFUSED, reason, now)
+                self._end(assignment, AssignmentState.REFUSED, reason, now)
 
     def _purge(self, giver: Giver, now: Now) -> None:
         self._fleet.remove(giver)
@@ -304,7 +357,7 @@ class Scheduler:
 
     def _lose_all(self, giver: Giver, reason: str, now: Now) -> None:
         for assignment in list(giver.assignments.values()):
-            self._life.end(assignment, AssignmentState.LOST, reason, now)
+            self._end(assignment, AssignmentState.LOST, reason, now)
         giver.assignments.clear()
 
     def _save(self, giver: Giver, now: Now) -> None:

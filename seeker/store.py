@@ -7,19 +7,27 @@ majority of the database's members before anything that follows from it is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
 
-from pymongo import DeleteOne, ReplaceOne, UpdateOne
+import structlog
+from bson.raw_bson import RawBSONDocument
+from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from schemas.states import TaskState
 from seeker import documents
-from seeker.changes import Changes
 from seeker.database import Database
 from seeker.documents import Document
 from seeker.fleet import Former
 from seeker.model import Giver, Job, Now
+from seeker.writes import UNFINISHED, Write, Writes
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 TASKS_READ_AT_ONCE = 10_000
 JOBS_READ_AT_ONCE = 1_000
@@ -43,122 +51,69 @@ class Store(Database):
         """Unfinished jobs with their unfinished tasks, members, and what is kept of former ones.
 
         Live assignments hang on their givers; those of a giver that is no member are left to the
-        caller to find in the tasks.
+        caller to find in the tasks. What cannot be read is left as it is, with a word in the log.
         """
         async with self._translated():
             givers: dict[str, Giver] = {}
             former: dict[str, Former] = {}
             async for document in self._givers.find():
                 if document["member"]:
-                    givers[document["_id"]] = documents.giver_from(document, now)
+                    giver = _read(documents.giver_from, document, now)
+                    if giver is not None:
+                        givers[giver.id] = giver
                 else:
-                    former[document["_id"]] = documents.former_from(document)
-            unfinished = [state.value for state in TaskState if not state.final]
-            found = self._jobs.find({"state": {"$in": unfinished}})
-            jobs = [documents.job_from(document) async for document in found]
-            for start in range(0, len(jobs), JOBS_READ_AT_ONCE):
-                await self._load_tasks(jobs[start : start + JOBS_READ_AT_ONCE])
-        return jobs, list(givers.values()), former
+                    gone = _read(documents.former_from, document)
+                    if gone is not None:
+                        former[document["_id"]] = gone
+            jobs: dict[str, Job] = {}
+            async for document in self._jobs.find({"state": {"$in": UNFINISHED}}):
+                job = _read(documents.job_from, document)
+                if job is not None:
+                    jobs[job.id] = job
+            ids = list(jobs)
+            for start in range(0, len(ids), JOBS_READ_AT_ONCE):
+                await self._load_tasks(jobs, ids[start : start + JOBS_READ_AT_ONCE])
+        return list(jobs.values()), list(givers.values()), former
 
-    async def _load_tasks(self, jobs: Sequence[Job]) -> None:
-        by_id = {job.id: job for job in jobs}
+    async def _load_tasks(self, jobs: dict[str, Job], ids: Sequence[str]) -> None:
+        """Those of the jobs in `ids`; a job of which one cannot be read leaves `jobs`."""
         final = {state.value: state for state in TaskState if state.final}
         async for document in self._tasks.find(
-            {"job_id": {"$in": list(by_id)}, "state": {"$in": list(final)}},
+            {"job_id": {"$in": ids}, "state": {"$in": list(final)}},
             {"_id": 0, "job_id": 1, "state": 1, "index": 1},
         ).batch_size(TASKS_READ_AT_ONCE):
-            job = by_id[document["job_id"]]
+            job = jobs[document["job_id"]]
             job.started(document["index"])
             job.counts[TaskState.PENDING] -= 1
             job.counts[final[document["state"]]] += 1
-        unfinished = [state.value for state in TaskState if not state.final]
+        unreadable = set()
         async for document in self._tasks.find(
-            {"job_id": {"$in": list(by_id)}, "state": {"$in": unfinished}}
+            {"job_id": {"$in": ids}, "state": {"$in": UNFINISHED}}
         ):
-            job = by_id[document["job_id"]]
-            task = documents.task_from(document, job)
+            job = jobs[document["job_id"]]
+            task = _read(documents.task_from, document, job)
+            if task is None:
+                unreadable.add(job.id)
+                continue
             job.tasks[task.index] = task
             job.started(task.index)
             job.counts[TaskState.PENDING] -= 1
             job.counts[task.state] += 1
+        for job_id in unreadable:
+            del jobs[job_id]
 
-    async def commit(self, changes: Changes, now: Now) -> None:
+    async def commit(self, writes: Writes) -> None:
         """Write down all of a turn. Repeating it has no further effect."""
-        jobs = {**changes.new_jobs, **changes.jobs}.values()
         async with self._translated():
             # Side by side, so that one flush of the database serves them all.
             await _all(
-                self._commit_tasks(changes),
-                self._commit_jobs([job for job in jobs if not job.state.final], changes),
-                self._commit_givers(changes, now),
+                _insert(self._tasks, writes.new_tasks),
+                _apply(self._tasks, writes.tasks),
+                _insert(self._jobs, writes.new_jobs),
+                _apply(self._jobs, writes.jobs),
+                _apply(self._givers, writes.givers, ordered=writes.in_order),
             )
-            # A job that has ended is not looked at again: first its tasks, then the job.
-            await self._commit_jobs([job for job in jobs if job.state.final], changes)
-
-    async def _commit_tasks(self, changes: Changes) -> None:
-        fresh = [documents.task(changes.tasks[task_id]) for task_id in changes.new_tasks]
-        known = [
-            documents.task(task)
-            for task_id, task in changes.tasks.items()
-            if task_id not in changes.new_tasks
-        ]
-        await _all(_insert(self._tasks, fresh), _replace(self._tasks, known))
-        if changes.late_results:
-            await self._tasks.bulk_write(
-                [
-                    UpdateOne(
-                        {
-                            "_id": late.task_id,
-                            "assignments": {
-                                "$elemMatch": {
-                                    "assignment_id": late.assignment_id,
-                                    "outcome": None,
-                                }
-                            },
-                        },
-                        {
-                            "$set": {
-                                "assignments.$.late": True,
-                                "assignments.$.outcome": late.outcome.value,
-                            }
-                        },
-                    )
-                    for late in changes.late_results
-                ],
-                ordered=False,
-            )
-
-    async def _commit_jobs(self, jobs: Sequence[Job], changes: Changes) -> None:
-        fresh = [
-            {"_id": job.id, **documents.new_job(job), **documents.job_progress(job)}
-            for job in jobs
-            if job.id in changes.new_jobs
-        ]
-        known = [
-            UpdateOne({"_id": job.id}, {"$set": documents.job_progress(job)})
-            for job in jobs
-            if job.id not in changes.new_jobs
-        ]
-        await _insert(self._jobs, fresh)
-        if known:
-            await self._jobs.bulk_write(known, ordered=False)
-
-    async def _commit_givers(self, changes: Changes, now: Now) -> None:
-        writes: list[UpdateOne | DeleteOne] = [
-            DeleteOne({"_id": giver_id}) for giver_id in changes.forgotten
-        ]
-        for giver in changes.purged.values():
-            gone = {**documents.giver(giver), "member": False, "purged_at": now.wall}
-            writes.append(UpdateOne({"_id": giver.id}, {"$set": gone}, upsert=True))
-        for giver_id, former in changes.former.items():
-            writes.append(UpdateOne({"_id": giver_id}, {"$set": documents.former(former)}))
-        writes += [
-            UpdateOne({"_id": giver.id}, {"$set": documents.giver(giver)}, upsert=True)
-            for giver in changes.givers.values()
-        ]
-        if writes:
-            # In order: one that was forgotten, or purged, may have come back in the same turn.
-            await self._givers.bulk_write(writes, ordered=bool(changes.forgotten or changes.purged))
+            await _apply(self._jobs, writes.ended)
 
     # -- Leadership -------------------------------------------------------------------------------
 
@@ -197,7 +152,21 @@ class Store(Database):
             )
 
 
-async def _insert(collection: AsyncCollection[Document], fresh: Sequence[Document]) -> None:
+def _read(
+    parse: Callable[Concatenate[Document, P], T],
+    document: Document,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T | None:
+    """One record that another version wrote, or that is damaged, must not stop everybody's work."""
+    try:
+        return parse(document, *args, **kwargs)
+    except Exception:
+        log.exception("record_unreadable", record=document["_id"])
+        return None
+
+
+async def _insert(collection: AsyncCollection[Document], fresh: Sequence[RawBSONDocument]) -> None:
     """Costs the database a fraction of an upsert. What is there already is left from a commit that
     broke off, and replaced."""
     if not fresh:
@@ -209,14 +178,15 @@ async def _insert(collection: AsyncCollection[Document], fresh: Sequence[Documen
         failed = details["writeErrors"]
         if details.get("writeConcernErrors") or any(e["code"] != DUPLICATE_KEY for e in failed):
             raise
-        await _replace(collection, [fresh[each["index"]] for each in failed])
+        again = [fresh[each["index"]] for each in failed]
+        await _apply(collection, [ReplaceOne({"_id": each["_id"]}, each) for each in again])
 
 
-async def _replace(collection: AsyncCollection[Document], known: Sequence[Document]) -> None:
-    if known:
-        await collection.bulk_write(
-            [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in known], ordered=False
-        )
+async def _apply(
+    collection: AsyncCollection[Document], writes: Sequence[Write], *, ordered: bool = False
+) -> None:
+    if writes:
+        await collection.bulk_write(writes, ordered=ordered)
 
 
 async def _all(*writes: Awaitable[None]) -> None:

@@ -9,7 +9,7 @@ import structlog
 from schemas import identifiers
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, Outcome, TaskState
-from seeker import agreement, placement
+from seeker import agreement
 from seeker.agreement import Decided, Undecidable, Undecided, Vote
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Job, Now, Task, Withdrawal
@@ -111,9 +111,8 @@ class TaskLife:
         task = assignment.task
         assignment.become(state, reason)
         giver = self._fleet.givers.get(assignment.giver_id)
-        if giver is not None and giver.assignments.pop(assignment.id, None) is not None:
-            placement.take(giver.load, task.job.spec.container.resources, sign=-1)
-            self._fleet.touch(giver)
+        if giver is not None and assignment.id in giver.assignments:
+            self._fleet.release(giver, assignment)
         self._ledger.changes.touch(task)
         self.review(task, now)
         self.settle(task.job, now)
@@ -262,16 +261,15 @@ class TaskLife:
 
     # -- Time -----------------------------------------------------------------------------------
 
-    def ticked(self, now: Now) -> None:
-        for task in [t for t in self._ledger.stuck if self._grace_over(t, now)]:
-            cause = f"{len(task.votes)} results disagree and no other giver is there to ask"
-            verdict = agreement.arbitrate(task.votes, self._fleet.reputation, cause)
-            self._decide(task, verdict, now)
-            self.settle(task.job, now)
-        for job in list(self._ledger.timed.values()):
-            self._enforce_limits(job, now)
-            if job.spec.backup_after is not None:
-                self._back_up(job, job.spec.backup_after, now)
+    def undecidable(self, now: Now) -> list[Task]:
+        """Those that have waited long enough for somebody else to ask."""
+        return [task for task in self._ledger.stuck if self._grace_over(task, now)]
+
+    def arbitrate(self, task: Task, now: Now) -> None:
+        """Choose by reputation, as nobody is there to ask."""
+        cause = f"{len(task.votes)} results disagree and no other giver is there to ask"
+        self._decide(task, agreement.arbitrate(task.votes, self._fleet.reputation, cause), now)
+        self.settle(task.job, now)
 
     def _grace_over(self, task: Task, now: Now) -> bool:
         return (
@@ -280,7 +278,8 @@ class TaskLife:
             and not any(task.live)
         )
 
-    def _enforce_limits(self, job: Job, now: Now) -> None:
+    def enforce_limits(self, job: Job, now: Now) -> None:
+        """See to what the job says of time: deadline, queue timeout, backups."""
         spec = job.spec
         if job.state.final:
             return
@@ -296,6 +295,8 @@ class TaskLife:
             for task in [t for t in job.tasks.values() if not t.attempts]:
                 self.withdraw_task(task, withdrawal, now)
             self.settle(job, now)
+        elif spec.backup_after is not None:
+            self._back_up(job, spec.backup_after, now)
 
     def _back_up(self, job: Job, factor: float, now: Now) -> None:
         """Ask for a second try at whatever takes far longer than the job's other runs."""

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Self
+from types import ModuleType
+from typing import Any, Self
 
 import pytest
 
@@ -20,10 +21,13 @@ from schemas.heartbeat import Capacity, Heartbeat, Held, Platform
 from schemas.job import ContainerSpec, JobSpec
 from schemas.result import StoredBatch, StoredResult
 from schemas.states import AssignmentState, GiverState, Outcome
+from seeker import documents, rendering
 from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.service import SeekerService
 from seeker.settings import SeekerSettings
+from seeker.store import Store
+from seeker.writes import Writes
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -232,6 +236,88 @@ async def test_a_cancelled_job_tells_its_giver_to_stop(
             told |= {i for delivery in batch for i in delivery.message.assignment_ids}
             giver.control.ack(batch)
         assert told == {a.assignment_id for a in assignments}
+
+
+@pytest.mark.parametrize("broken", [(rendering, "message_of"), (documents, "task")])
+async def test_a_job_that_the_seeker_fails_at_fails_and_the_others_go_on(
+    settings: SeekerSettings,
+    store: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: tuple[ModuleType, str],
+) -> None:
+    victim = identifiers.new_job_id()
+    original = getattr(*broken)
+
+    def step(item: Any) -> Any:
+        if victim in item.id:
+            raise ZeroDivisionError("as it happens")
+        return original(item)
+
+    monkeypatch.setattr(*broken, step)
+    async with running(settings), joined(settings.broker_url, "g1") as giver:
+        client = Client(settings)
+        with monkeypatch.context() as patched:
+            patched.setattr(identifiers, "new_job_id", lambda: victim)
+            await client.submit(spec(3))
+        other = await client.submit(spec(3))
+        assignments = await giver.collect(3)
+        assert {a.job_id for a in assignments} == {other.job_id}
+        await giver.succeed(*assignments)
+        await until(lambda: _ended(store, other.job_id))
+        job = await store.job(victim)
+        assert job is not None
+        assert job["state"] == "failed"
+        assert job["counts"]["failed"] == 3
+        assert "ZeroDivisionError: as it happens" in job["withdrawn"]["reason"]
+
+
+async def test_turns_about_different_jobs_are_written_side_by_side(
+    settings: SeekerSettings, store: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = identifiers.new_job_id()
+    begun, let_go = asyncio.Event(), asyncio.Event()
+    commit = Store.commit
+
+    async def commit_slowly(self: Store, writes: Writes) -> None:
+        if slow in writes.about:
+            begun.set()
+            await let_go.wait()
+        await commit(self, writes)
+
+    monkeypatch.setattr(Store, "commit", commit_slowly)
+    async with running(settings), joined(settings.broker_url, "g1") as giver:
+        client = Client(settings)
+        await until(store.givers)
+        with monkeypatch.context() as patched:
+            patched.setattr(identifiers, "new_job_id", lambda: slow)
+            await client.submit(spec(2))
+        await begun.wait()
+        other = await client.submit(spec(2))
+        assert {a.job_id for a in await giver.collect(2)} == {other.job_id}
+        let_go.set()
+        assert {a.job_id for a in await giver.collect(4)} == {other.job_id, slow}
+        await giver.succeed(*giver.held.values())
+        await until(lambda: _ended(store, slow))
+
+
+async def test_what_a_new_leader_cannot_read_it_leaves_alone(
+    settings: SeekerSettings, store: Catalogue
+) -> None:
+    async with joined(settings.broker_url, "g1") as giver:
+        async with running(settings):
+            client = Client(settings)
+            damaged_job, damaged_task, whole = [await client.submit(spec(2)) for _ in range(3)]
+            await giver.collect(6)
+        await store._jobs.update_one({"_id": damaged_job.job_id}, {"$set": {"spec": "{}"}})
+        await store._tasks.update_one(
+            {"job_id": damaged_task.job_id, "index": 1}, {"$unset": {"votes": True}}
+        )
+        await store._givers.insert_one({"_id": "g0", "member": True, "beat": "?"})
+        async with running(settings):
+            await giver.succeed(*giver.held.values())
+            await until(lambda: _ended(store, whole.job_id))
+        for job in (damaged_job, damaged_task):
+            assert await job_state(store, job.job_id) == "active"
 
 
 async def test_another_seeker_stands_by_and_takes_over(
