@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from math import prod
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -19,6 +21,15 @@ MOST_BYTES = 1 << 50
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[^=\x00]{1,200}$")]
+
+
+LabelText = Annotated[str, Field(max_length=200)]
+"""Of a name or a value: what is wanted of them is repeated in explanations."""
+
+
+def _check_no_nul(texts: Iterable[str]) -> None:
+    if any("\x00" in text for text in texts):
+        raise ValueError("a NUL cannot be handed to a process: take it out")
 
 
 class Resources(Part):
@@ -43,15 +54,14 @@ class ContainerSpec(Part):
     entrypoint: tuple[str, ...] = ()
     """Empty: the image's own."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    workdir: str | None = Field(default=None, pattern=r"^/")
+    workdir: str | None = Field(default=None, pattern=r"^/[^\x00]*$", max_length=4096)
     resources: Resources = Resources()
     timeout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
     """Seconds a run may take, pull not counted."""
 
     @model_validator(mode="after")
     def _no_nul(self) -> Self:
-        if any("\x00" in text for text in (*self.command, *self.entrypoint, *self.env.values())):
-            raise ValueError("a NUL cannot be handed to a process: take it out")
+        _check_no_nul((*self.command, *self.entrypoint, *self.env.values()))
         return self
 
 
@@ -86,7 +96,7 @@ class Placement(Part):
     """A CEL expression over a giver's attributes that must be true; empty: anybody."""
     prefer: str = Field(default="", max_length=1000)
     """A CEL expression over a giver's attributes: a number, the higher the better."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[LabelText, LabelText] = Field(default_factory=dict, max_length=100)
     """Labels that the giver must have, with these values."""
     os: str = ""
     architecture: str = ""
@@ -147,6 +157,9 @@ class JobSpec(Part):
             raise ValueError("parameters and a matrix exclude each other: write one of them")
         if self.parameters and len(self.parameters) != self.count:
             raise ValueError(f"{len(self.parameters)} sets of parameters for {self.count} tasks")
+        # A giver would take the whole message for malformed, with other jobs' tasks in it.
+        _check_no_nul(chain.from_iterable(values.values() for values in self.parameters))
+        _check_no_nul(chain.from_iterable(self.matrix.values()))
         combinations = prod(map(len, self.matrix.values()))
         if self.matrix and combinations != self.count:
             raise ValueError(f"{combinations} combinations for {self.count} tasks")

@@ -105,6 +105,9 @@ def test_when_nobody_will_ever_do_the_remedy_says_so(world: World) -> None:
     found = explain(world, spec(require="cpus > 10"))
     assert found.remedy.startswith("nothing at hand will do")
     assert "do not fulfil cpus > 10" in found.remedy
+    world.command("drain", "g1")
+    world.command("quarantine", "g2")
+    assert "`seeker givers resume g1`" in explain(world, spec()).remedy
     assert explain(World(), spec()).remedy == "start a giver with `giver run`"
 
 
