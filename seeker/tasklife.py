@@ -79,7 +79,7 @@ class TaskLife:
             else:
                 giver.setbacks.pop(image, None)
         if job.spec.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
-            job.run_times.append(now.monotonic - (assignment.running_since or now.monotonic))
+            job.run_times.append(_run_time(assignment, now))
 
     def _vote(self, task: Task, assignment: Assignment, result: StoredResult, digest: str) -> None:
         vote = Vote(
@@ -222,7 +222,10 @@ class TaskLife:
                 continue
             if job.state is TaskState.SUCCEEDED:
                 dependant.waits_for.discard(job.id)
-                if not dependant.waits_for:
+                other = max(dependant.waits_for, default="")
+                dependant.waiting_reason = f"waits for job {other}" if other else ""
+                self._ledger.changes.jobs[dependant.id] = dependant
+                if not other:
                     self._ledger.turns.add(dependant)
             else:
                 self.depends_in_vain(dependant, job.id, job.state, now)
@@ -251,8 +254,9 @@ class TaskLife:
         self._ledger.changes.jobs[job.id] = job
 
     def withdraw_task(self, task: Task, withdrawal: Withdrawal, now: Now) -> None:
-        """The caller settles its job."""
-        if task.state.final:
+        """The caller settles its job. What is withdrawn already stays as it is: heartbeats see to
+        it that its givers hear."""
+        if task.state.final or task.withdrawn is not None:
             return
         task.withdrawn = withdrawal
         for assignment in task.live:
@@ -293,7 +297,7 @@ class TaskLife:
                 reason += f": {job.waiting_reason}"
             withdrawal = Withdrawal(state=TaskState.FAILED, reason=reason)
             self.withdraw_unstarted(job, withdrawal)
-            for task in [t for t in job.tasks.values() if not t.attempts]:
+            for task in [t for t in job.tasks.values() if not _placed(t)]:
                 self.withdraw_task(task, withdrawal, now)
             self.settle(job, now)
 
@@ -315,6 +319,19 @@ class TaskLife:
                 task.reason = f"runs longer than {factor:g} times the median: a second try"
                 self._ledger.queue(task)
                 self._ledger.changes.touch(task)
+
+
+def _placed(task: Task) -> bool:
+    """Whether a giver ever took the task, or may yet, be it for an earlier round."""
+    return any(a.state is not AssignmentState.REFUSED for a in task.assignments)
+
+
+def _run_time(assignment: Assignment, now: Now) -> float:
+    """Seconds; with the time it waited where no heartbeat told that it runs, as most often it ended
+    before the next one. Nothing would make any other run of the job look far too long."""
+    if assignment.running_since is None:
+        return (now.wall - assignment.placed_at).total_seconds()
+    return now.monotonic - assignment.running_since
 
 
 def _passed(job: Job, seconds: float | None, now: Now) -> bool:

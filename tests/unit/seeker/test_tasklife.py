@@ -101,6 +101,16 @@ def test_a_job_waits_for_the_one_before_it(world: World) -> None:
     assert following.task.job.id == second
 
 
+def test_a_job_that_waits_for_two_says_which_is_left(world: World) -> None:
+    world.join("g1")
+    awaited = sorted(world.submit_spec(JobSpec(container=SMALL)) for _ in range(2))
+    last = job_of(world, world.submit_spec(JobSpec(container=SMALL, after=tuple(awaited))))
+    for assignment in sorted(world.dispatched(), key=lambda a: a.id, reverse=True):
+        assert last.waiting_reason == f"waits for job {assignment.task.job.id}"
+        world.report(assignment)
+    assert last.waiting_reason == ""
+
+
 def test_a_job_after_one_that_failed_is_cancelled_with_the_reason(world: World) -> None:
     world.join("g1")
     first = world.submit_spec(JobSpec(container=SMALL))
@@ -150,6 +160,48 @@ def test_what_was_never_placed_fails_at_the_queue_timeout(world: World) -> None:
     assert job.state is TaskState.FAILED
 
 
+def test_a_pause_before_a_retry_is_no_waiting_to_be_placed(world: World) -> None:
+    world.join("g1")
+    world.submit_spec(
+        JobSpec(container=SMALL, retry=Retry(limit=1, pause_s=60), queue_timeout_s=10)
+    )
+    (first,) = world.dispatched()
+    fail(world, first)
+    for _ in range(20):
+        world.seconds += 5
+        world.join("g1")
+        world.scheduler.ticked(world.now)
+    (second,) = world.dispatched()
+    world.report(second)
+    assert second.task.state is TaskState.SUCCEEDED
+
+
+def test_a_limit_that_passed_is_told_to_the_givers_once(world: World) -> None:
+    world.join("g1")
+    world.submit_spec(JobSpec(container=SMALL, deadline_s=20))
+    (assignment,) = world.dispatched()
+    world.seconds += 1020
+    world.join("g1")
+    world.scheduler.ticked(world.now)
+    assert world.turn().cancels == {"g1": [assignment.id]}
+    world.pass_time(1)
+    changes = world.turn()
+    assert not changes.cancels
+    assert not changes.to_write
+
+
+def test_what_was_cancelled_stays_so_when_its_deadline_passes(world: World) -> None:
+    world.join("g1")
+    job_id = world.submit_spec(JobSpec(container=SMALL, deadline_s=20))
+    (assignment,) = world.dispatched()
+    world.command("cancel", job_id)
+    world.seconds += 21
+    world.join("g1")
+    world.scheduler.ticked(world.now)
+    world.report(assignment, digest=None, outcome=Outcome.CANCELLED)
+    assert assignment.task.state is TaskState.CANCELLED
+
+
 def test_the_deadline_ends_what_runs_when_its_containers_are_gone(world: World) -> None:
     world.join("g1")
     job_id = world.submit_spec(JobSpec(container=SMALL, count=2, deadline_s=20))
@@ -187,6 +239,20 @@ def test_a_run_that_takes_far_longer_than_the_others_gets_a_second_try(world: Wo
     world.report(backup)
     assert slow.task.state is TaskState.SUCCEEDED
     assert world.turn().cancels == {slow.giver_id: [slow.id]}
+
+
+def test_runs_too_short_to_be_seen_do_not_make_all_others_look_long(world: World) -> None:
+    world.join("g1", "g2")
+    world.submit_spec(JobSpec(container=SMALL, count=6, backup_after=3))
+    *unseen, seen = world.dispatched()
+    world.seconds += 2
+    for assignment in unseen:
+        world.report(assignment)
+    world.hold(seen.giver_id, seen)
+    world.pass_time(1)
+    assert not world.dispatched()
+    world.pass_time(6)
+    assert len(world.dispatched()) == 1
 
 
 def test_no_two_tries_go_to_one_owner(world: World) -> None:
