@@ -15,6 +15,8 @@ from schemas.identifiers import MOST_INDEX, GiverId, JobId, TaskId, is_job_id, i
 MIB = 1 << 20
 GIB = 1 << 30
 MOST_S = 10 * 366 * 86400.0
+MOST_TRIES = 5_000
+"""At one task. They are kept in one document of a database, with a reason each."""
 MOST_BYTES = 1 << 50
 """Of anything a task or a giver has: sums of it must fit the 64 bits of a database."""
 
@@ -149,7 +151,14 @@ class JobSpec(Part):
     """Empty, or for each name its values; there are as many tasks as combinations."""
 
     @model_validator(mode="after")
-    def _values_for_each(self) -> Self:
+    def _bounded(self) -> Self:
+        tries = self.agreement.max_attempts * (self.retry.limit + 1)
+        if tries > MOST_TRIES:
+            raise ValueError(
+                f"max_attempts {self.agreement.max_attempts} in each of {self.retry.limit + 1} "
+                f"runs are {tries} tries of a task, at most {MOST_TRIES} are possible: "
+                "lower max_attempts or retries"
+            )
         last = self.first_index + self.count - 1
         if last > MOST_INDEX:
             raise ValueError(f"the last index would be {last}, at most {MOST_INDEX} is possible")

@@ -194,6 +194,7 @@ def test_a_job_without_an_image_is_refused() -> None:
         ({"count": 0}, "count"),
         ({"replicas": 0}, "replicas"),
         ({"max_attempts": 0}, "max_attempts"),
+        ({"max_attempts": 100, "retries": 50}, "are 5100 tries of a task, at most 5000"),
         ({"resources": {"memory": "999999PiB"}}, "memory"),
         ({"env": {"A": "a\0b"}}, "NUL"),
         ({"command": ["a\0b"]}, "NUL"),
