@@ -18,8 +18,8 @@ SHORTEST_INTERVAL_S = 0.1
 class Platform(Part):
     """As Docker names them, e.g. os `linux`, architecture `amd64`."""
 
-    os: str
-    architecture: str
+    os: str = Field(max_length=100)
+    architecture: str = Field(max_length=100)
 
 
 class Capacity(Part):
@@ -79,7 +79,7 @@ class Heartbeat(Message):
     state: GiverState
     state_reason: str = Field(default="", max_length=500)
     """For a person: why it is not ready."""
-    version: str
+    version: str = Field(max_length=100)
     owner: str = Field(default="", max_length=200)
     labels: dict[str, str] = Field(default_factory=dict)
     platform: Platform

@@ -100,8 +100,8 @@ class Placement(Part):
     """A CEL expression over a giver's attributes: a number, the higher the better."""
     labels: dict[LabelText, LabelText] = Field(default_factory=dict, max_length=100)
     """Labels that the giver must have, with these values."""
-    os: str = ""
-    architecture: str = ""
+    os: str = Field(default="", max_length=100)
+    architecture: str = Field(default="", max_length=100)
     """As Docker names them, e.g. `arm64`; empty: any."""
     strategy: Literal["spread", "pack"] = "spread"
     """Among equals, the emptiest giver first, or the fullest that still has room."""

@@ -201,6 +201,7 @@ def test_a_job_without_an_image_is_refused() -> None:
         ({"parameters": [{"x": "a\0b"}]}, "NUL"),
         ({"matrix": {"x": ["a", "a\0b"]}}, "NUL"),
         ({"workdir": "/a\0b"}, "workdir"),
+        ({"platform": "linux/" + "a" * 101}, "architecture"),
         ({"workdir": "/" + "a/" * 2500}, "workdir"),
         ({"labels": {"zone": "a" * 201}}, "labels.zone"),
         ({"labels": {str(number): "" for number in range(101)}}, "labels"),
