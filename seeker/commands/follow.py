@@ -98,7 +98,7 @@ async def _wait(
 
 
 def progress_bar() -> Progress:
-    """With a `detail` beside it, in the words of jobs and givers, in which a bracket is no markup."""
+    """With a `detail` beside it, in which a bracket is no markup: it quotes jobs and givers."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
