@@ -28,11 +28,17 @@ BACKUPS_FROM = 5
 """Runs that must have ended before a job's median says anything."""
 
 
+BACKUPS_EVERY_S = 1.0
+BACKUPS_LOOKED_AT_PER_S = 10_000
+"""Finding runs that take too long means to look at all that run: how often, and at how many."""
+
+
 class TaskLife:
     def __init__(self, ledger: Ledger, *, dispute_grace_s: float) -> None:
         self._ledger = ledger
         self._fleet = ledger.fleet
         self._dispute_grace_s = dispute_grace_s
+        self._backups_at = float("-inf")
 
     # -- Results --------------------------------------------------------------------------------
 
@@ -274,8 +280,14 @@ class TaskLife:
             self.settle(task.job, now)
         for job in list(self._ledger.timed.values()):
             self._enforce_limits(job, now)
-            if job.spec.backup_after is not None:
-                self._back_up(job, job.spec.backup_after, now)
+        if now.monotonic >= self._backups_at:
+            looked_at = 0
+            for job in self._ledger.timed.values():
+                if job.spec.backup_after is not None:
+                    self._back_up(job, job.spec.backup_after, now)
+                    looked_at += len(job.tasks)
+            pause = max(BACKUPS_EVERY_S, looked_at / BACKUPS_LOOKED_AT_PER_S)
+            self._backups_at = now.monotonic + pause
 
     def _grace_over(self, task: Task, now: Now) -> bool:
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import identifiers
+from schemas.heartbeat import Capacity
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker.model import Assignment, Job
@@ -253,6 +254,22 @@ def test_runs_too_short_to_be_seen_do_not_make_all_others_look_long(world: World
     assert not world.dispatched()
     world.pass_time(6)
     assert len(world.dispatched()) == 1
+
+
+def test_many_runs_are_not_looked_at_on_every_tick(world: World) -> None:
+    room = Capacity(cpus=1000, memory_bytes=1 << 50, disk_bytes=1 << 50, containers=30_000)
+    world.join("g1", capacity=room)
+    world.submit_spec(JobSpec(container=SMALL, count=5_000, backup_after=3))
+    running = [a for _ in range(5) for a in world.dispatched()]
+    for assignment in running[:5]:
+        world.report(assignment)
+    world.hold("g1", *running[5:])
+    looks = 0
+    for _ in range(40):
+        before = world.scheduler._life._backups_at
+        world.pass_time(0.25)
+        looks += world.scheduler._life._backups_at != before
+    assert looks == 10
 
 
 def test_no_two_tries_go_to_one_owner(world: World) -> None:
