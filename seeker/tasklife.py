@@ -206,8 +206,24 @@ class TaskLife:
             task.job.tasks.pop(task.index, None)
 
     def settle(self, job: Job, now: Now) -> None:
-        """Close the job when its last task has ended, and forget it when its last container has."""
-        if not job.unfinished and not job.state.final:
+        """Close the job when its last task has ended, and forget it when its last container has.
+
+        The jobs that wait for it learn of it, and so do those that wait for these.
+        """
+        ended = [job] if self._close(job, now) else []
+        for each in ended:  # Which grows: a chain of jobs may be longer than a stack is deep.
+            for dependant in self._ledger.end(each):
+                if each.state is TaskState.SUCCEEDED:
+                    self._go_on(dependant, each)
+                elif not dependant.state.final:
+                    self._withdraw(dependant, _in_vain(each.id, each.state), now)
+                    if self._close(dependant, now):
+                        ended.append(dependant)
+
+    def _close(self, job: Job, now: Now) -> bool:
+        """Whether the job has ended just now."""
+        ends = not job.unfinished and not job.state.final
+        if ends:
             if job.counts[TaskState.FAILED]:
                 job.state = TaskState.FAILED
             elif job.counts[TaskState.CANCELLED]:
@@ -218,37 +234,35 @@ class TaskLife:
             job.waiting_reason = ""
             self._ledger.changes.jobs[job.id] = job
             log.info("job_finished", job_id=job.id, state=job.state)
-            self._tell_dependants(job, now)
         if job.state.final and not job.tasks:
             self._ledger.remove(job)
+        return ends
 
-    def _tell_dependants(self, job: Job, now: Now) -> None:
-        for dependant in self._ledger.end(job):
-            if dependant.state.final:
-                continue
-            if job.state is TaskState.SUCCEEDED:
-                dependant.waits_for.discard(job.id)
-                other = max(dependant.waits_for, default="")
-                dependant.waiting_reason = f"waits for job {other}" if other else ""
-                self._ledger.changes.jobs[dependant.id] = dependant
-                if not other:
-                    self._ledger.turns.add(dependant)
-            else:
-                self.depends_in_vain(dependant, job.id, job.state, now)
+    def _go_on(self, dependant: Job, succeeded: Job) -> None:
+        if dependant.state.final:
+            return
+        dependant.waits_for.discard(succeeded.id)
+        other = max(dependant.waits_for, default="")
+        dependant.waiting_reason = f"waits for job {other}" if other else ""
+        self._ledger.changes.jobs[dependant.id] = dependant
+        if not other:
+            self._ledger.turns.add(dependant)
 
     def depends_in_vain(self, job: Job, other: str, state: str, now: Now) -> None:
         """A job that it had to wait for did not succeed."""
-        reason = f"job {other}, which it waits for, is {state}"
-        self.withdraw_job(job, Withdrawal(state=TaskState.CANCELLED, reason=reason), now)
+        self.withdraw_job(job, _in_vain(other, state), now)
 
     # -- Withdrawal -----------------------------------------------------------------------------
 
     def withdraw_job(self, job: Job, withdrawal: Withdrawal, now: Now) -> None:
         """Its tasks end so, those that run once their containers are gone."""
+        self._withdraw(job, withdrawal, now)
+        self.settle(job, now)
+
+    def _withdraw(self, job: Job, withdrawal: Withdrawal, now: Now) -> None:
         self.withdraw_unstarted(job, withdrawal)
         for task in list(job.tasks.values()):
             self.withdraw_task(task, withdrawal, now)
-        self.settle(job, now)
 
     def withdraw_unstarted(self, job: Job, withdrawal: Withdrawal) -> None:
         if job.started_all:
@@ -331,6 +345,11 @@ class TaskLife:
                 task.reason = f"runs longer than {factor:g} times the median: a second try"
                 self._ledger.queue(task)
                 self._ledger.changes.touch(task)
+
+
+def _in_vain(other: str, state: str) -> Withdrawal:
+    reason = f"job {other}, which it waits for, is {state}"
+    return Withdrawal(state=TaskState.CANCELLED, reason=reason)
 
 
 def _placed(task: Task) -> bool:

@@ -125,6 +125,19 @@ def test_a_job_after_one_that_failed_is_cancelled_with_the_reason(world: World) 
     assert f"job {first}, which it waits for, is failed" in jobs[0].withdrawn.reason
 
 
+def test_a_chain_of_jobs_may_be_long(world: World) -> None:
+    world.join("g1")
+    chain = [world.submit_spec(JobSpec(container=SMALL))]
+    for _ in range(2000):
+        chain.append(world.submit_spec(JobSpec(container=SMALL, after=(chain[-1],))))
+    last = job_of(world, chain[-1])
+    (assignment,) = world.dispatched()
+    fail(world, assignment)
+    assert last.state is TaskState.CANCELLED
+    assert last.withdrawn is not None
+    assert last.withdrawn.reason == f"job {chain[-2]}, which it waits for, is cancelled"
+
+
 def test_a_job_after_one_that_has_ended_already_begins(world: World) -> None:
     world.join("g1")
     first = world.submit_spec(JobSpec(container=SMALL))
