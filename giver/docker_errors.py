@@ -29,8 +29,9 @@ _PERMANENT_PULL_ERRORS = (
 )
 """Docker passes most of what a registry says on as status 500; only the words tell them apart."""
 
-_WRONG_REQUESTS = ("is not a directory",)
-"""Faults of the request that Docker answers with status 500: a working directory that is a file."""
+_WRONG_REQUESTS = ("is not a directory", "file name too long")
+"""Faults of the request that Docker answers with status 500: a working directory that is a file, or
+that no file system can have."""
 
 
 @contextlib.contextmanager

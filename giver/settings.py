@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from runtime.logs import LogFormat, LogLevel
 from runtime.settings import ServiceSettings
-from schemas.heartbeat import Speed
+from schemas.heartbeat import SHORTEST_INTERVAL_S, Speed
 from schemas.identifiers import GiverId
 from schemas.job import MIB
 
@@ -62,7 +62,7 @@ class GiverSettings(GiverAddress):
     backlog: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Assignments held waiting; `None`: as many as containers."""
 
-    heartbeat_interval_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    heartbeat_interval_s: Annotated[float, Field(ge=SHORTEST_INTERVAL_S, le=3600)] = 10.0
     docker_check_interval_s: Annotated[float, Field(gt=0)] = 5.0
     docker_check_deadline_s: Annotated[float, Field(gt=0)] = 5.0
     docker_call_deadline_s: Annotated[float, Field(gt=0)] = 30.0

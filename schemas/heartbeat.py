@@ -11,12 +11,15 @@ from schemas.identifiers import AssignmentId, GiverId
 from schemas.job import MIB, MOST_BYTES
 from schemas.states import AssignmentState, GiverState
 
+SHORTEST_INTERVAL_S = 0.1
+"""Far shorter ones could not be kept, and the intervals missed would be beyond counting."""
+
 
 class Platform(Part):
     """As Docker names them, e.g. os `linux`, architecture `amd64`."""
 
-    os: str
-    architecture: str
+    os: str = Field(max_length=100)
+    architecture: str = Field(max_length=100)
 
 
 class Capacity(Part):
@@ -71,12 +74,12 @@ class Heartbeat(Message):
     """New at every connection to the broker; part of the giver's queue names."""
     sequence: int = Field(ge=0, lt=1 << 62)
     """Counts the heartbeats of this boot."""
-    interval_s: float = Field(gt=0, le=3600)
+    interval_s: float = Field(ge=SHORTEST_INTERVAL_S, le=3600)
     """Seconds until the next one at the latest."""
     state: GiverState
     state_reason: str = Field(default="", max_length=500)
     """For a person: why it is not ready."""
-    version: str
+    version: str = Field(max_length=100)
     owner: str = Field(default="", max_length=200)
     labels: dict[str, str] = Field(default_factory=dict)
     platform: Platform

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from math import prod
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -13,12 +15,23 @@ from schemas.identifiers import MOST_INDEX, GiverId, JobId, TaskId, is_job_id, i
 MIB = 1 << 20
 GIB = 1 << 30
 MOST_S = 10 * 366 * 86400.0
+MOST_TRIES = 5_000
+"""At one task. They are kept in one document of a database, with a reason each."""
 MOST_BYTES = 1 << 50
 """Of anything a task or a giver has: sums of it must fit the 64 bits of a database."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[^=\x00]{1,200}$")]
+
+
+LabelText = Annotated[str, Field(max_length=200)]
+"""Of a name or a value: what is wanted of them is repeated in explanations."""
+
+
+def _check_no_nul(texts: Iterable[str]) -> None:
+    if any("\x00" in text for text in texts):
+        raise ValueError("a NUL cannot be handed to a process: take it out")
 
 
 class Resources(Part):
@@ -43,15 +56,14 @@ class ContainerSpec(Part):
     entrypoint: tuple[str, ...] = ()
     """Empty: the image's own."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    workdir: str | None = Field(default=None, pattern=r"^/")
+    workdir: str | None = Field(default=None, pattern=r"^/[^\x00]*$", max_length=4096)
     resources: Resources = Resources()
     timeout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
     """Seconds a run may take, pull not counted."""
 
     @model_validator(mode="after")
     def _no_nul(self) -> Self:
-        if any("\x00" in text for text in (*self.command, *self.entrypoint, *self.env.values())):
-            raise ValueError("a NUL cannot be handed to a process: take it out")
+        _check_no_nul((*self.command, *self.entrypoint, *self.env.values()))
         return self
 
 
@@ -86,10 +98,10 @@ class Placement(Part):
     """A CEL expression over a giver's attributes that must be true; empty: anybody."""
     prefer: str = Field(default="", max_length=1000)
     """A CEL expression over a giver's attributes: a number, the higher the better."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[LabelText, LabelText] = Field(default_factory=dict, max_length=100)
     """Labels that the giver must have, with these values."""
-    os: str = ""
-    architecture: str = ""
+    os: str = Field(default="", max_length=100)
+    architecture: str = Field(default="", max_length=100)
     """As Docker names them, e.g. `arm64`; empty: any."""
     strategy: Literal["spread", "pack"] = "spread"
     """Among equals, the emptiest giver first, or the fullest that still has room."""
@@ -139,7 +151,14 @@ class JobSpec(Part):
     """Empty, or for each name its values; there are as many tasks as combinations."""
 
     @model_validator(mode="after")
-    def _values_for_each(self) -> Self:
+    def _bounded(self) -> Self:
+        tries = self.agreement.max_attempts * (self.retry.limit + 1)
+        if tries > MOST_TRIES:
+            raise ValueError(
+                f"max_attempts {self.agreement.max_attempts} in each of {self.retry.limit + 1} "
+                f"runs are {tries} tries of a task, at most {MOST_TRIES} are possible: "
+                "lower max_attempts or retries"
+            )
         last = self.first_index + self.count - 1
         if last > MOST_INDEX:
             raise ValueError(f"the last index would be {last}, at most {MOST_INDEX} is possible")
@@ -147,6 +166,9 @@ class JobSpec(Part):
             raise ValueError("parameters and a matrix exclude each other: write one of them")
         if self.parameters and len(self.parameters) != self.count:
             raise ValueError(f"{len(self.parameters)} sets of parameters for {self.count} tasks")
+        # A giver would take the whole message for malformed, with other jobs' tasks in it.
+        _check_no_nul(chain.from_iterable(values.values() for values in self.parameters))
+        _check_no_nul(chain.from_iterable(self.matrix.values()))
         combinations = prod(map(len, self.matrix.values()))
         if self.matrix and combinations != self.count:
             raise ValueError(f"{combinations} combinations for {self.count} tasks")

@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 LOOPS_AT_MOST = 2
 
-_LOOP = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(")
+_SPACE = r"(?:\s|//[^\n]*(?:\n|$))*"
+_LOOP = re.compile(rf"\.{_SPACE}(?:all|exists|exists_one|existsOne|map|filter){_SPACE}\(")
 
 
 class ExpressionError(ValueError):

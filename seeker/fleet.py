@@ -28,6 +28,8 @@ RECONNECT_S = 10.0
 pause between two of a giver's attempts to connect."""
 
 BACKOFF_LONGEST_S = 60.0
+BACKOFF_DOUBLINGS = 10
+"""More than lead to the longest pause: a giver may fail for months, and floats end at 2 ** 1024."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +98,7 @@ class Fleet:
         """
         last = giver.setbacks.get(image)
         count = last.count + 1 if last else 1
-        pause = min(BACKOFF_LONGEST_S, 2.0 ** (count - 1))
+        pause = min(BACKOFF_LONGEST_S, 2.0 ** min(count - 1, BACKOFF_DOUBLINGS))
         forgotten = now.monotonic - BACKOFF_LONGEST_S
         giver.setbacks = {i: s for i, s in giver.setbacks.items() if s.until > forgotten}
         until = now.monotonic + pause

@@ -21,6 +21,8 @@ IMAGE_ABSENT = 0.5
 """What a pull weighs."""
 UNRELIABLE = 2.0
 """What a giver weighs of which every run fails; one whose runs never fail weighs nothing."""
+LABEL_SHOWN = 200
+"""Characters of a giver's label in an explanation: the giver may say as much as it likes."""
 STRATEGY = 0.1
 """What the difference between an empty and a full giver weighs, beside speed and queue."""
 
@@ -64,6 +66,8 @@ class Refused(NamedTuple):
     """The reason without its figures, to count alike ones."""
     lasting: bool = False
     """Waiting for other tasks to finish would not help."""
+    cordoned: bool = False
+    """It would do but for the operator's word."""
 
 
 def consider(giver: Giver, demand: Demand, now: float) -> Offer | Refused:
@@ -100,9 +104,9 @@ def hindrance(giver: Giver, demand: Demand, load: float, now: float) -> Refused 
     """What keeps a giver that would do from taking the task now. `load`: with the task."""
     if giver.cordon is not None:
         because = f": {giver.cordon.reason}" if giver.cordon.reason else ""
-        kind = f"are under {giver.cordon.kind} by the operator"
+        kind = f"are {giver.cordon.kind} by the operator"
         reason = f"{giver.cordon.kind} by the operator{because}"
-        return Refused(giver.id, reason, kind, lasting=True)
+        return Refused(giver.id, reason, kind, lasting=True, cordoned=True)
     if giver.session is None or giver.unreachable:
         return Refused(giver.id, "is not connected", "are not connected")
     state = giver.beat.state
@@ -133,7 +137,7 @@ def _mismatch(giver: Giver, wanted: Placement) -> tuple[str, str] | None:
         )
     for name, value in wanted.labels.items():
         if beat.labels.get(name) != value:
-            has = f"={beat.labels[name]}" if name in beat.labels else " is absent"
+            has = f"={beat.labels[name][:LABEL_SHOWN]}" if name in beat.labels else " is absent"
             return f"label {name}{has}, {name}={value} is needed", f"lack label {name}={value}"
     if wanted.require and giver.evaluate(wanted.require) is not True:
         return f"does not fulfil {wanted.require}", f"do not fulfil {wanted.require}"
@@ -229,6 +233,9 @@ def remedy(refusals: list[Refused]) -> str:
         return "start a giver with `giver run`"
     if any(not refused.lasting for refused in refusals):
         return "it goes out as soon as one of them has room, or is ready again"
+    cordoned = next((refused.giver_id for refused in refusals if refused.cordoned), None)
+    if cordoned is not None:
+        return f"nothing else at hand will do: `seeker givers resume {cordoned}`, or add a giver"
     kinds = Counter(refused.kind for refused in refusals)
     commonest = kinds.most_common(1)[0][0]
     return f"nothing at hand will do: ask for less, or add a giver (most {commonest})"

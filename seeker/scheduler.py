@@ -259,6 +259,8 @@ class Scheduler:
             self._for_job(task.job.id, now, self._life.arbitrate, task, now)
         for job in list(self._ledger.timed.values()):
             self._for_job(job.id, now, self._life.enforce_limits, job, now)
+        for job in self._life.backups_due(now):
+            self._for_job(job.id, now, self._life.back_up, job, now)
 
     def was_away(self, now: Now) -> None:
         """The seeker itself was cut off, paused or just started: nobody is to blame for silence."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,11 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
-            names = next(reader, [])
+            names = next(reader, None)
+            if names is None:
+                return
+            if not names:
+                raise SweepError(f"{path}:1 is empty: the first row has the names, e.g. size,seed")
             _check_names(names, f"{path}:1")
             for row in reader:
                 if row and len(row) != len(names):
@@ -101,13 +106,21 @@ def _jsonl_rows(path: Path) -> Iterator[dict[str, str]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise SweepError(f"{where}: not JSON: {error}") from error
+                row = json.loads(line, object_pairs_hook=_object)
+            except (ValueError, RecursionError) as error:
+                raise SweepError(f"{where} cannot be read as JSON: {error}") from error
             if not isinstance(row, dict) or not row:
                 raise SweepError(f'{where}: each line is an object such as {{"size": 1}}')
             _check_names(list(row), where)
             yield {name: _text(value, name, where) for name, value in row.items()}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice} is there twice: rename one")
+    return found
 
 
 def _check_names(names: Sequence[str], where: str) -> None:

@@ -28,11 +28,17 @@ BACKUPS_FROM = 5
 """Runs that must have ended before a job's median says anything."""
 
 
+BACKUPS_EVERY_S = 1.0
+BACKUPS_LOOKED_AT_PER_S = 10_000
+"""Finding runs that take too long means to look at all that run: how often, and at how many."""
+
+
 class TaskLife:
     def __init__(self, ledger: Ledger, *, dispute_grace_s: float) -> None:
         self._ledger = ledger
         self._fleet = ledger.fleet
         self._dispute_grace_s = dispute_grace_s
+        self._backups_at = float("-inf")
 
     # -- Results --------------------------------------------------------------------------------
 
@@ -79,7 +85,7 @@ class TaskLife:
             else:
                 giver.setbacks.pop(image, None)
         if job.spec.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
-            job.run_times.append(now.monotonic - (assignment.running_since or now.monotonic))
+            job.run_times.append(_run_time(assignment, now))
 
     def _vote(self, task: Task, assignment: Assignment, result: StoredResult, digest: str) -> None:
         vote = Vote(
@@ -199,8 +205,24 @@ class TaskLife:
             task.job.tasks.pop(task.index, None)
 
     def settle(self, job: Job, now: Now) -> None:
-        """Close the job when its last task has ended, and forget it when its last container has."""
-        if not job.unfinished and not job.state.final:
+        """Close the job when its last task has ended, and forget it when its last container has.
+
+        The jobs that wait for it learn of it, and so do those that wait for these.
+        """
+        ended = [job] if self._close(job, now) else []
+        for each in ended:  # Which grows: a chain of jobs may be longer than a stack is deep.
+            for dependant in self._ledger.end(each):
+                if each.state is TaskState.SUCCEEDED:
+                    self._go_on(dependant, each)
+                elif not dependant.state.final:
+                    self._withdraw(dependant, _in_vain(each.id, each.state), now)
+                    if self._close(dependant, now):
+                        ended.append(dependant)
+
+    def _close(self, job: Job, now: Now) -> bool:
+        """Whether the job has ended just now."""
+        ends = not job.unfinished and not job.state.final
+        if ends:
             if job.counts[TaskState.FAILED]:
                 job.state = TaskState.FAILED
             elif job.counts[TaskState.CANCELLED]:
@@ -211,34 +233,35 @@ class TaskLife:
             job.waiting_reason = ""
             self._ledger.changes.jobs[job.id] = job
             log.info("job_finished", job_id=job.id, state=job.state)
-            self._tell_dependants(job, now)
         if job.state.final and not job.tasks:
             self._ledger.remove(job)
+        return ends
 
-    def _tell_dependants(self, job: Job, now: Now) -> None:
-        for dependant in self._ledger.end(job):
-            if dependant.state.final:
-                continue
-            if job.state is TaskState.SUCCEEDED:
-                dependant.waits_for.discard(job.id)
-                if not dependant.waits_for:
-                    self._ledger.turns.add(dependant)
-            else:
-                self.depends_in_vain(dependant, job.id, job.state, now)
+    def _go_on(self, dependant: Job, succeeded: Job) -> None:
+        if dependant.state.final:
+            return
+        dependant.waits_for.discard(succeeded.id)
+        other = max(dependant.waits_for, default="")
+        dependant.waiting_reason = f"waits for job {other}" if other else ""
+        self._ledger.changes.jobs[dependant.id] = dependant
+        if not other:
+            self._ledger.turns.add(dependant)
 
     def depends_in_vain(self, job: Job, other: str, state: str, now: Now) -> None:
         """A job that it had to wait for did not succeed."""
-        reason = f"job {other}, which it waits for, is {state}"
-        self.withdraw_job(job, Withdrawal(state=TaskState.CANCELLED, reason=reason), now)
+        self.withdraw_job(job, _in_vain(other, state), now)
 
     # -- Withdrawal -----------------------------------------------------------------------------
 
     def withdraw_job(self, job: Job, withdrawal: Withdrawal, now: Now) -> None:
         """Its tasks end so, those that run once their containers are gone."""
+        self._withdraw(job, withdrawal, now)
+        self.settle(job, now)
+
+    def _withdraw(self, job: Job, withdrawal: Withdrawal, now: Now) -> None:
         self.withdraw_unstarted(job, withdrawal)
         for task in list(job.tasks.values()):
             self.withdraw_task(task, withdrawal, now)
-        self.settle(job, now)
 
     def withdraw_unstarted(self, job: Job, withdrawal: Withdrawal) -> None:
         if job.started_all:
@@ -250,8 +273,9 @@ class TaskLife:
         self._ledger.changes.jobs[job.id] = job
 
     def withdraw_task(self, task: Task, withdrawal: Withdrawal, now: Now) -> None:
-        """The caller settles its job."""
-        if task.state.final:
+        """The caller settles its job. What is withdrawn already stays as it is: heartbeats see to
+        it that its givers hear."""
+        if task.state.final or task.withdrawn is not None:
             return
         task.withdrawn = withdrawal
         for assignment in task.live:
@@ -279,7 +303,7 @@ class TaskLife:
         )
 
     def enforce_limits(self, job: Job, now: Now) -> None:
-        """See to what the job says of time: deadline, queue timeout, backups."""
+        """See to what the job says of time: its deadline and its queue timeout."""
         spec = job.spec
         if job.state.final:
             return
@@ -292,15 +316,24 @@ class TaskLife:
                 reason += f": {job.waiting_reason}"
             withdrawal = Withdrawal(state=TaskState.FAILED, reason=reason)
             self.withdraw_unstarted(job, withdrawal)
-            for task in [t for t in job.tasks.values() if not t.attempts]:
+            for task in [t for t in job.tasks.values() if not _placed(t)]:
                 self.withdraw_task(task, withdrawal, now)
             self.settle(job, now)
-        elif spec.backup_after is not None:
-            self._back_up(job, spec.backup_after, now)
 
-    def _back_up(self, job: Job, factor: float, now: Now) -> None:
+    def backups_due(self, now: Now) -> list[Job]:
+        """The jobs whose runs are to be looked at now: the more there are, the more rarely."""
+        if now.monotonic < self._backups_at:
+            return []
+        due = [job for job in self._ledger.timed.values() if job.spec.backup_after is not None]
+        looked_at = sum(len(job.tasks) for job in due)
+        pause = max(BACKUPS_EVERY_S, looked_at / BACKUPS_LOOKED_AT_PER_S)
+        self._backups_at = now.monotonic + pause
+        return due
+
+    def back_up(self, job: Job, now: Now) -> None:
         """Ask for a second try at whatever takes far longer than the job's other runs."""
-        if len(job.run_times) < BACKUPS_FROM:
+        factor = job.spec.backup_after
+        if factor is None or len(job.run_times) < BACKUPS_FROM:
             return
         limit = factor * median(job.run_times)
         for task in job.tasks.values():
@@ -316,6 +349,24 @@ class TaskLife:
                 task.reason = f"runs longer than {factor:g} times the median: a second try"
                 self._ledger.queue(task)
                 self._ledger.changes.touch(task)
+
+
+def _in_vain(other: str, state: str) -> Withdrawal:
+    reason = f"job {other}, which it waits for, is {state}"
+    return Withdrawal(state=TaskState.CANCELLED, reason=reason)
+
+
+def _placed(task: Task) -> bool:
+    """Whether a giver ever took the task, or may yet, be it for an earlier round."""
+    return any(a.state is not AssignmentState.REFUSED for a in task.assignments)
+
+
+def _run_time(assignment: Assignment, now: Now) -> float:
+    """Seconds; with the time it waited where no heartbeat told that it runs, as most often it ended
+    before the next one. Nothing would make any other run of the job look far too long."""
+    if assignment.running_since is None:
+        return (now.wall - assignment.placed_at).total_seconds()
+    return now.monotonic - assignment.running_since
 
 
 def _passed(job: Job, seconds: float | None, now: Now) -> bool:

@@ -37,7 +37,8 @@ async def explain(identifier: str, as_json: bool) -> None:
     """
     seeker = client()
     async with seeker.store() as store:
-        job = documents.job_from(await seeker.job(store, identifiers.job_of(identifier)))
+        document = await seeker.job(store, identifiers.job_of(identifier))
+        job = documents.job_from(document)
         if identifier == job.id and job.spec.count == 1:
             identifier = identifiers.task_id(job.id, job.spec.first_index)
         shown = await seeker.task(store, identifier) if identifier != job.id else None
@@ -47,7 +48,9 @@ async def explain(identifier: str, as_json: bool) -> None:
         found = await _explain(store, job.spec, groups)
         blocking = await _blocking(store, job)
         led = await store.led()
-    waits = explanation.waits(task) and not job.state.final
+    # A job whose last task is placed has no next one.
+    any_left = shown is not None or document["counts"][TaskState.PENDING.value] > 0
+    waits = any_left and explanation.waits(task) and not job.state.final
     remedy = _remedy(found, blocking, led=led) if waits else ""
     item = view.task(shown) if shown is not None else None
     if as_json:

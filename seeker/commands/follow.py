@@ -97,20 +97,24 @@ async def _wait(
         await asyncio.sleep(POLL_S)
 
 
+def progress_bar() -> Progress:
+    """With a `detail` beside it, in which a bracket is no markup: it quotes jobs and givers."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+        TimeElapsedColumn(),
+    )
+
+
 @click.command()
 @job_argument()
 @async_command
 async def watch(job: str) -> None:
     """Follow a job's progress until it ends; exit as `wait`."""
     seeker = client()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns) as bar:
+    with progress_bar() as bar:
         row = bar.add_task(job, total=None, detail="")
 
         def show(document: dict[str, Any]) -> None:

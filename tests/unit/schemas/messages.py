@@ -55,7 +55,7 @@ containers = st.builds(
     command=tuples(arguments),
     entrypoint=tuples(arguments),
     env=st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), arguments, max_size=2),
-    workdir=st.none() | short.map("/".__add__),
+    workdir=st.none() | arguments.map("/".__add__),
     resources=st.builds(
         Resources,
         cpus=st.floats(0.01, 4096),
@@ -70,7 +70,9 @@ containers = st.builds(
 @st.composite
 def specs(draw: st.DrawFn) -> JobSpec:
     parameters = draw(
-        tuples(st.dictionaries(st.from_regex(r"[a-z_]{1,5}", fullmatch=True), short, max_size=2))
+        tuples(
+            st.dictionaries(st.from_regex(r"[a-z_]{1,5}", fullmatch=True), arguments, max_size=2)
+        )
     )
     quorum = draw(st.integers(1, 9))
     replicas = draw(st.integers(quorum, 9))
@@ -144,7 +146,7 @@ heartbeats = st.builds(
     boot_id=names,
     session=names,
     sequence=st.integers(0, (1 << 62) - 1),
-    interval_s=st.floats(0.001, 3600),
+    interval_s=st.floats(0.1, 3600),
     state=st.sampled_from(GiverState),
     state_reason=short,
     version=short,

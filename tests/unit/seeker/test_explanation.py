@@ -12,6 +12,7 @@ from schemas.heartbeat import Capacity
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources
 from schemas.states import AssignmentState, GiverState, TaskState
 from seeker import documents, explanation, view
+from seeker.commands.follow import progress_bar
 from seeker.explanation import Explanation
 from seeker.fleet import Fleet
 from seeker.model import Assignment, Giver, Job, Task
@@ -105,6 +106,9 @@ def test_when_nobody_will_ever_do_the_remedy_says_so(world: World) -> None:
     found = explain(world, spec(require="cpus > 10"))
     assert found.remedy.startswith("nothing at hand will do")
     assert "do not fulfil cpus > 10" in found.remedy
+    world.command("drain", "g1")
+    world.command("quarantine", "g2")
+    assert "`seeker givers resume g1`" in explain(world, spec()).remedy
     assert explain(World(), spec()).remedy == "start a giver with `giver run`"
 
 
@@ -205,6 +209,12 @@ def test_ids_are_never_broken_whatever_the_width(
     assert "b" * 63 in out
     assert "COMPLETION" in out
     assert "STRIKES" in out
+
+
+def test_what_a_job_waits_for_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as bar:
+        bar.add_task("job", total=1, detail="label a is absent, a=[/b] is needed")
+    assert "[/b]" in "".join(capsys.readouterr().out.split())
 
 
 def test_a_giver_is_shown_as_the_operator_left_it(world: World) -> None:

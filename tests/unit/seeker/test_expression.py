@@ -41,8 +41,11 @@ def test_what_is_no_finite_number_counts_as_nothing(value: object) -> None:
     assert expression.number(value) == 0
 
 
-def test_a_nest_of_loops_is_refused() -> None:
-    nest = "images.all(a, images.all(b, images.all(c, a == b)))"
+@pytest.mark.parametrize("dot", [".", " . ", ".//\n", ". // a comment\n\t// another\n"])
+@pytest.mark.parametrize("bracket", ["(", " (", "//\n("])
+def test_a_nest_of_loops_is_refused(dot: str, bracket: str) -> None:
+    loop = f"images{dot}all{bracket}"
+    nest = f"{loop}a, {loop}b, {loop}c, a == b)))"
     assert "goes through lists 3 times" in expression.problem(Placement(require=nest))
 
 

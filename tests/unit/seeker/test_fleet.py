@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.heartbeat import Heartbeat
-from seeker.fleet import RECONNECT_S, SLACK_S, Fleet
+from seeker.fleet import BACKOFF_LONGEST_S, RECONNECT_S, SLACK_S, Fleet
 from seeker.model import Now
 from tests.unit.seeker.conftest import START, beat
 
@@ -46,3 +46,14 @@ def test_who_was_heard_again_has_no_such_time_any_more() -> None:
     fleet.pardon(now(1000))
     fleet.hear(first.model_copy(update={"sequence": 1}), now(1001))
     assert purged(fleet, 1001 + 3.0 + SLACK_S + 0.01)
+
+
+def test_a_giver_may_fail_for_months() -> None:
+    fleet, _ = fleet_of(10.0)
+    giver = fleet.givers["g"]
+    seconds = 0.0
+    for _ in range(2000):
+        seconds += BACKOFF_LONGEST_S
+        fleet.back_off(giver, "image", now(seconds))
+    assert giver.setbacks["image"].count == 2000
+    assert giver.setbacks["image"].until == seconds + BACKOFF_LONGEST_S

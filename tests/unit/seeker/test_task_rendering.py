@@ -15,9 +15,10 @@ from seeker import rendering, sweep
 JOB = "01J00000000000000000000000"
 
 names = st.from_regex(r"[a-hj-z][a-z_]{0,5}", fullmatch=True)
+texts = st.text(st.characters(exclude_characters="\0"), max_size=3)
 matrices = st.dictionaries(
     names,
-    st.lists(st.text(max_size=3), min_size=1, max_size=5, unique=True).map(tuple),
+    st.lists(texts, min_size=1, max_size=5, unique=True).map(tuple),
     min_size=1,
     max_size=4,
 )
@@ -107,7 +108,7 @@ jobs = st.one_of(
         lambda values: spec(
             "{{index}} {{x}}", parameters=tuple({"x": v} for v in values), count=len(values)
         ),
-        st.lists(st.text(max_size=3), min_size=1, max_size=20),
+        st.lists(texts, min_size=1, max_size=20),
     ),
 )
 

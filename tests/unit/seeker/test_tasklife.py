@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import identifiers
+from schemas.heartbeat import Capacity
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker.model import Assignment, Job
@@ -101,6 +102,16 @@ def test_a_job_waits_for_the_one_before_it(world: World) -> None:
     assert following.task.job.id == second
 
 
+def test_a_job_that_waits_for_two_says_which_is_left(world: World) -> None:
+    world.join("g1")
+    awaited = sorted(world.submit_spec(JobSpec(container=SMALL)) for _ in range(2))
+    last = job_of(world, world.submit_spec(JobSpec(container=SMALL, after=tuple(awaited))))
+    for assignment in sorted(world.dispatched(), key=lambda a: a.id, reverse=True):
+        assert last.waiting_reason == f"waits for job {assignment.task.job.id}"
+        world.report(assignment)
+    assert last.waiting_reason == ""
+
+
 def test_a_job_after_one_that_failed_is_cancelled_with_the_reason(world: World) -> None:
     world.join("g1")
     first = world.submit_spec(JobSpec(container=SMALL))
@@ -112,6 +123,19 @@ def test_a_job_after_one_that_failed_is_cancelled_with_the_reason(world: World) 
     assert [job.state for job in jobs] == [TaskState.CANCELLED] * 2
     assert jobs[0].withdrawn is not None
     assert f"job {first}, which it waits for, is failed" in jobs[0].withdrawn.reason
+
+
+def test_a_chain_of_jobs_may_be_long(world: World) -> None:
+    world.join("g1")
+    chain = [world.submit_spec(JobSpec(container=SMALL))]
+    for _ in range(2000):
+        chain.append(world.submit_spec(JobSpec(container=SMALL, after=(chain[-1],))))
+    last = job_of(world, chain[-1])
+    (assignment,) = world.dispatched()
+    fail(world, assignment)
+    assert last.state is TaskState.CANCELLED
+    assert last.withdrawn is not None
+    assert last.withdrawn.reason == f"job {chain[-2]}, which it waits for, is cancelled"
 
 
 def test_a_job_after_one_that_has_ended_already_begins(world: World) -> None:
@@ -148,6 +172,48 @@ def test_what_was_never_placed_fails_at_the_queue_timeout(world: World) -> None:
         world.report(assignment)
     assert job.counts[TaskState.SUCCEEDED] == 2
     assert job.state is TaskState.FAILED
+
+
+def test_a_pause_before_a_retry_is_no_waiting_to_be_placed(world: World) -> None:
+    world.join("g1")
+    world.submit_spec(
+        JobSpec(container=SMALL, retry=Retry(limit=1, pause_s=60), queue_timeout_s=10)
+    )
+    (first,) = world.dispatched()
+    fail(world, first)
+    for _ in range(20):
+        world.seconds += 5
+        world.join("g1")
+        world.scheduler.ticked(world.now)
+    (second,) = world.dispatched()
+    world.report(second)
+    assert second.task.state is TaskState.SUCCEEDED
+
+
+def test_a_limit_that_passed_is_told_to_the_givers_once(world: World) -> None:
+    world.join("g1")
+    world.submit_spec(JobSpec(container=SMALL, deadline_s=20))
+    (assignment,) = world.dispatched()
+    world.seconds += 1020
+    world.join("g1")
+    world.scheduler.ticked(world.now)
+    assert world.turn().cancels == {"g1": [assignment.id]}
+    world.pass_time(1)
+    changes = world.turn()
+    assert not changes.cancels
+    assert not changes.to_write
+
+
+def test_what_was_cancelled_stays_so_when_its_deadline_passes(world: World) -> None:
+    world.join("g1")
+    job_id = world.submit_spec(JobSpec(container=SMALL, deadline_s=20))
+    (assignment,) = world.dispatched()
+    world.command("cancel", job_id)
+    world.seconds += 21
+    world.join("g1")
+    world.scheduler.ticked(world.now)
+    world.report(assignment, digest=None, outcome=Outcome.CANCELLED)
+    assert assignment.task.state is TaskState.CANCELLED
 
 
 def test_the_deadline_ends_what_runs_when_its_containers_are_gone(world: World) -> None:
@@ -187,6 +253,36 @@ def test_a_run_that_takes_far_longer_than_the_others_gets_a_second_try(world: Wo
     world.report(backup)
     assert slow.task.state is TaskState.SUCCEEDED
     assert world.turn().cancels == {slow.giver_id: [slow.id]}
+
+
+def test_runs_too_short_to_be_seen_do_not_make_all_others_look_long(world: World) -> None:
+    world.join("g1", "g2")
+    world.submit_spec(JobSpec(container=SMALL, count=6, backup_after=3))
+    *unseen, seen = world.dispatched()
+    world.seconds += 2
+    for assignment in unseen:
+        world.report(assignment)
+    world.hold(seen.giver_id, seen)
+    world.pass_time(1)
+    assert not world.dispatched()
+    world.pass_time(6)
+    assert len(world.dispatched()) == 1
+
+
+def test_many_runs_are_not_looked_at_on_every_tick(world: World) -> None:
+    room = Capacity(cpus=1000, memory_bytes=1 << 50, disk_bytes=1 << 50, containers=30_000)
+    world.join("g1", capacity=room)
+    world.submit_spec(JobSpec(container=SMALL, count=5_000, backup_after=3))
+    running = [a for _ in range(5) for a in world.dispatched()]
+    for assignment in running[:5]:
+        world.report(assignment)
+    world.hold("g1", *running[5:])
+    looks = 0
+    for _ in range(40):
+        before = world.scheduler._life._backups_at
+        world.pass_time(0.25)
+        looks += world.scheduler._life._backups_at != before
+    assert looks == 10
 
 
 def test_no_two_tries_go_to_one_owner(world: World) -> None:
