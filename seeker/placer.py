@@ -11,6 +11,9 @@ from seeker.placement import Offer, Refused, consider
 WAITING_LOOKED_AT = 64
 """Tasks waiting for a further giver that one turn tries to place, per job."""
 
+LOOKED_AT_A_TURN = 25_000
+"""Givers, for all demands together: a tenth of a second. Heartbeats and results wait meanwhile."""
+
 WAITS = "waits for a giver that has not tried it and can take it"
 
 EXPLAINED_EVERY_S = 2.0
@@ -26,47 +29,58 @@ class Placer:
         self._explain_again_at = float("-inf")
 
     def place(self, now: Now, limit: int) -> bool:
-        """Make at most about `limit` assignments.
+        """Make at most about `limit` assignments, and look at no more than about
+        `LOOKED_AT_A_TURN` givers for them.
 
         Returns whether there may be more to make at once.
         """
         ledger = self._ledger
         ledger.end_pauses(now)
         self._fleet.end_pauses(now)
-        left = limit
-        for job in list(ledger.waiting):
-            left -= self._place_waiting(job, now)
+        enough = ledger.rankings.looked_at + LOOKED_AT_A_TURN
+        left = limit - self._place_further(now, enough - LOOKED_AT_A_TURN // 2)
         # What nobody takes now, nobody takes for another job that asks the same.
-        refused: set[str] = set()
         while left > 0:
-            next_one = ledger.turns.next(refused)
-            if next_one is None:
+            job = ledger.turns.next()
+            if job is None:
+                ledger.turns.start_over()
                 return False
-            placed = self._place_fresh(next_one, now)
+            placed = self._place_fresh(job, now)
             left -= placed
-            if next_one.started_all:
-                ledger.turns.remove(next_one)
+            if job.started_all:
+                ledger.turns.remove(job)
             elif not placed:
-                refused.add(next_one.demand)
+                ledger.turns.pass_over(job.demand)
+            if ledger.rankings.looked_at >= enough:
+                if ledger.turns.all_asked:
+                    break
+                return True  # The next turn goes on with those not asked yet.
+        ledger.turns.start_over()
         return True
 
-    def _place_waiting(self, job: Job, now: Now) -> int:
-        """Further tries at tasks already begun."""
-        placed = 0
-        for _ in range(min(len(job.waiting), WAITING_LOOKED_AT)):
-            task = job.waiting.popleft()
-            task.queued = False
-            if not task.state.final:
-                placed += self._place_task(task, now)
-        if not job.waiting:
-            self._ledger.waiting.discard(job)
+    def _place_further(self, now: Now, enough: int) -> int:
+        """Further tries at tasks already begun, until so many givers were looked at."""
+        waiting, placed = self._ledger.waiting, 0
+        for job in list(waiting):
+            if self._ledger.rankings.looked_at >= enough:
+                break
+            tasks = waiting.pop(job)
+            for _ in range(min(len(tasks), WAITING_LOOKED_AT)):
+                task = tasks.popleft()
+                task.queued = False
+                if not task.state.final:
+                    placed += self._place_task(task, now)
+            # Those that still wait are behind the job's others, and the job behind the other jobs.
+            if tasks:
+                tasks.extend(waiting.pop(job, ()))
+                waiting[job] = tasks
         return placed
 
     def _place_fresh(self, job: Job, now: Now) -> int:
         """Begin the job's next task, if anybody can take it."""
         if job.started_all:
             return 0
-        offer = self._ledger.ranking(job).best((), now.monotonic)
+        offer = self._ledger.rankings.best(job.demand, (), now.monotonic)
         if offer is None:
             self._explain_waiting(job, now)
             return 0
@@ -79,7 +93,7 @@ class Placer:
         """Make the assignments that the task wants, as far as there are givers."""
         placed = 0
         while task.wanted > 0:
-            offer = self._ledger.ranking(task.job).best(task.groups, now.monotonic)
+            offer = self._ledger.rankings.best(task.job.demand, task.groups, now.monotonic)
             if offer is None:
                 self._note_stuck(task, now)
                 self._note_waiting(task)
@@ -129,7 +143,7 @@ class Placer:
 
     def _may_come(self, task: Task, now: Now) -> bool:
         """Whether some member that has not tried the task could take it sooner or later."""
-        demand, groups = self._ledger.ranking(task.job).demand, task.groups
+        demand, groups = self._ledger.rankings[task.job.demand].demand, task.groups
         for giver in self._fleet.givers.values():
             if giver.group not in groups:
                 answer = consider(giver, demand, now.monotonic)
@@ -138,12 +152,14 @@ class Placer:
         return False
 
     def _explain_waiting(self, job: Job, now: Now) -> None:
-        ranking = self._ledger.ranking(job)
-        outdated = now.monotonic - ranking.explained_at >= EXPLAINED_EVERY_S
+        rankings, givers = self._ledger.rankings, len(self._fleet.givers)
+        ranking = rankings[job.demand]
+        # Not before all others had their turn.
+        every = max(EXPLAINED_EVERY_S, len(rankings) * givers / LOOKED_AT_PER_S)
+        outdated = now.monotonic - ranking.explained_at >= every
         if outdated and now.monotonic >= self._explain_again_at:
             ranking.explain(now.monotonic)
-            looked_at = len(self._fleet.givers)
-            self._explain_again_at = now.monotonic + looked_at / LOOKED_AT_PER_S
+            self._explain_again_at = now.monotonic + givers / LOOKED_AT_PER_S
         if job.waiting_reason != ranking.explanation:
             job.waiting_reason = ranking.explanation
             self._ledger.changes.jobs[job.id] = job

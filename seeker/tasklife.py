@@ -78,8 +78,8 @@ class TaskLife:
                 self._fleet.back_off(giver, image, now)
             else:
                 giver.setbacks.pop(image, None)
-        if job.spec.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
-            job.run_times.append(now.monotonic - (assignment.running_since or now.monotonic))
+        if job.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
+            job.ran(now.monotonic - (assignment.running_since or now.monotonic))
 
     def _vote(self, task: Task, assignment: Assignment, result: StoredResult, digest: str) -> None:
         vote = Vote(
@@ -221,7 +221,7 @@ class TaskLife:
             if dependant.state.final:
                 continue
             if job.state is TaskState.SUCCEEDED:
-                dependant.waits_for.discard(job.id)
+                dependant.waits_for -= {job.id}
                 if not dependant.waits_for:
                     self._ledger.turns.add(dependant)
             else:
@@ -270,8 +270,8 @@ class TaskLife:
             self.settle(task.job, now)
         for job in list(self._ledger.timed.values()):
             self._enforce_limits(job, now)
-            if job.spec.backup_after is not None:
-                self._back_up(job, job.spec.backup_after, now)
+            if job.backup_after is not None:
+                self._back_up(job, job.backup_after, now)
 
     def _grace_over(self, task: Task, now: Now) -> bool:
         return (
@@ -281,14 +281,13 @@ class TaskLife:
         )
 
     def _enforce_limits(self, job: Job, now: Now) -> None:
-        spec = job.spec
         if job.state.final:
             return
-        if _passed(job, spec.deadline_s, now):
-            reason = f"the deadline of {spec.deadline_s:g} s passed"
+        if _passed(job, job.deadline_s, now):
+            reason = f"the deadline of {job.deadline_s:g} s passed"
             self.withdraw_job(job, Withdrawal(state=TaskState.FAILED, reason=reason), now)
-        elif _passed(job, spec.queue_timeout_s, now):
-            reason = f"not placed within the queue timeout of {spec.queue_timeout_s:g} s"
+        elif _passed(job, job.queue_timeout_s, now):
+            reason = f"not placed within the queue timeout of {job.queue_timeout_s:g} s"
             if job.waiting_reason:
                 reason += f": {job.waiting_reason}"
             withdrawal = Withdrawal(state=TaskState.FAILED, reason=reason)
