@@ -51,10 +51,11 @@ class Ledger:
         spec = job.spec
         job.demand = self.rankings.enter(Demand.of(spec))
         job.largest = rendering.largest(spec)
-        states = {other: self.ended(other) or ended.get(other) for other in job.waits_for}
-        job.waits_for = frozenset(o for o, s in states.items() if s is not TaskState.SUCCEEDED)
         for other in job.waits_for:
-            self._dependants.setdefault(other, []).append(job)
+            if (self.ended(other) or ended.get(other)) is TaskState.SUCCEEDED:
+                job.waits_for -= {other}
+            else:
+                self._dependants.setdefault(other, []).append(job)
         if not job.waits_for:
             self.turns.add(job)
 

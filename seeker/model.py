@@ -22,6 +22,9 @@ from seeker.expression import Attributes
 
 FADING = 0.98
 
+NO_JOBS: frozenset[str] = frozenset()
+"""One for all: Python makes an empty one anew each time, of two hundred bytes."""
+
 RUNS_REMEMBERED = 101
 """Of each job, for their median."""
 
@@ -232,7 +235,7 @@ class Job:
             priority=spec.priority,
             next_index=spec.first_index,
             end_index=spec.first_index + spec.count,
-            waits_for=frozenset(spec.after),
+            waits_for=frozenset(spec.after) or NO_JOBS,
             deadline_s=spec.deadline_s,
             queue_timeout_s=spec.queue_timeout_s,
             backup_after=spec.backup_after,

@@ -28,12 +28,13 @@ class Turns:
         """Turns and arrivals so far: no two jobs wait since the same."""
         self._taken = 0
         self._asked: set[str] = set()
-        """Demands that had a turn since all of them were awake."""
+        """Demands that had a turn since the last `start_over`."""
+        self._passed_over: set[str] = set()
 
     def add(self, job: Job) -> None:
         """A job comes once; one that was removed does not come back."""
         if job.priority not in self._by_priority:
-            self._by_priority[job.priority] = _Line()
+            self._by_priority[job.priority] = _Line(self._passed_over)
             self._priorities = sorted(self._by_priority, reverse=True)
         self._now += 1
         self._by_priority[job.priority].add(job, self._now)
@@ -65,8 +66,7 @@ class Turns:
 
     def pass_over(self, demand: str) -> None:
         """Until `start_over`: what nobody takes now, nobody takes for another job that asks so."""
-        for line in self._by_priority.values():
-            line.pass_over(demand)
+        self._passed_over.add(demand)
 
     @property
     def all_asked(self) -> bool:
@@ -75,20 +75,23 @@ class Turns:
 
     def start_over(self) -> None:
         self._asked.clear()
+        awake = list(self._passed_over)
+        self._passed_over.clear()
         for line in self._by_priority.values():
-            line.start_over()
+            line.wake(awake)
 
 
 class _Line:
     """Jobs of one priority. Sorted by demand, as thousands of them may wait for one and the same;
     a heap knows which demand's first has waited longest."""
 
-    def __init__(self) -> None:
+    def __init__(self, passed_over: set[str]) -> None:
+        """`passed_over`: as it changes."""
         self._queues: dict[str, _Queue] = {}
         self._heap: list[tuple[int, str]] = []
         """Since when the first of a demand waits. Entries are stale where the demand has another
         (`listed`), or is passed over; where the first left, its successor waits for less long."""
-        self._passed_over: set[str] = set()
+        self._passed_over = passed_over
 
     def __bool__(self) -> bool:
         return bool(self._queues)
@@ -111,7 +114,6 @@ class _Line:
         queue.remove(job)
         if not queue:
             del self._queues[job.demand]
-            self._passed_over.discard(job.demand)
 
     def longest(self) -> float:
         """Since when the first of those not passed over waits; `NOBODY`: there is none."""
@@ -135,16 +137,12 @@ class _Line:
         self._list(queue)
         return job
 
-    def pass_over(self, demand: str) -> None:
-        if demand in self._queues:
-            self._passed_over.add(demand)
-
-    def start_over(self) -> None:
-        for demand in self._passed_over:
-            queue = self._queues[demand]
-            if queue.listed is None:
+    def wake(self, demands: Iterable[str]) -> None:
+        """They are not passed over any more."""
+        for demand in demands:
+            queue = self._queues.get(demand)
+            if queue is not None and queue.listed is None:
                 self._list(queue)
-        self._passed_over.clear()
 
     def _list(self, queue: _Queue) -> None:
         queue.listed = queue.since
