@@ -12,7 +12,6 @@ from seeker import rendering
 from seeker.changes import Changes
 from seeker.fleet import Fleet
 from seeker.model import Job, Now, Task
-from seeker.placement import Demand
 from seeker.rankings import Rankings
 from seeker.turns import Turns
 
@@ -48,9 +47,9 @@ class Ledger:
         self.jobs[job.id] = job
         if job.deadline_s or job.queue_timeout_s or job.backup_after:
             self.timed[job.id] = job
-        spec = job.spec
-        job.demand = self.rankings.enter(Demand.of(spec))
-        job.largest = rendering.largest(spec)
+        self.rankings.enter(job)
+        if job.tasks:
+            job.largest = rendering.largest(job.spec)
         for other in job.waits_for:
             if (self.ended(other) or ended.get(other)) is TaskState.SUCCEEDED:
                 job.waits_for -= {other}
@@ -77,7 +76,7 @@ class Ledger:
         self.timed.pop(job.id, None)
         self.waiting.pop(job, None)
         self.turns.remove(job)
-        self.rankings.leave(job.demand)
+        self.rankings.leave(job)
 
     def queue(self, task: Task, pause_until: float | None = None) -> None:
         """The task wants a giver, now or after a pause."""

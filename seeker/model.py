@@ -194,10 +194,10 @@ class Job:
 
     id: str
     packed_spec: bytes | JobSpec
-    demand: str = ""
+    demand: str
     """The key of what its tasks ask of a giver."""
     largest: int = 0
-    """Characters that no task's container exceeds."""
+    """Characters that no task's container exceeds; known from its first task on."""
     submitted_at: datetime
     state: TaskState = TaskState.PENDING
     counts: Counts
@@ -230,6 +230,7 @@ class Job:
         return cls(
             id=job_id,
             packed_spec=specs.pack(spec),
+            demand=specs.demand_key(spec),
             submitted_at=submitted_at,
             counts=Counts(pending=spec.count),
             priority=spec.priority,

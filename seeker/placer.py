@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.states import AssignmentState, TaskState
-from seeker import placement
+from seeker import placement, rendering
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Giver, Job, Now, Task
 from seeker.placement import Offer, Refused, consider
@@ -167,6 +167,7 @@ class Placer:
 
 def begin(ledger: Ledger, job: Job, index: int) -> Task:
     """Bring a task into being."""
+    job.largest = job.largest or rendering.largest(job.spec)
     task = Task(job=job, index=index, wanted=job.spec.agreement.replicas)
     job.started(index)
     job.tasks[index] = task

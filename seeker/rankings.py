@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 
 from seeker.fleet import Fleet
+from seeker.model import Job
 from seeker.placement import Demand, Offer
 from seeker.ranking import Ranking
 
@@ -35,15 +36,15 @@ class Rankings:
     def __getitem__(self, key: str) -> Ranking:
         return self._rankings[key]
 
-    def enter(self, demand: Demand) -> str:
-        """A job asks so. Returns the key, the same object for all of them."""
-        ranking = self._rankings.setdefault(demand.key, Ranking(demand, self._fleet))
-        key = ranking.demand.key
+    def enter(self, job: Job) -> None:
+        """It asks, from now on until `leave`."""
+        key = job.demand
+        if key not in self._rankings:
+            self._rankings[key] = Ranking(Demand.of(job.spec), self._fleet)
         self._jobs[key] = self._jobs.get(key, 0) + 1
-        return key
 
-    def leave(self, key: str) -> None:
-        """A job does not ask so any more."""
+    def leave(self, job: Job) -> None:
+        key = job.demand
         self._jobs[key] -= 1
         if not self._jobs[key]:
             del self._jobs[key], self._rankings[key]

@@ -7,6 +7,7 @@ backlog are only ever counted. Those asked for of late are kept, once for all jo
 from __future__ import annotations
 
 from collections import OrderedDict
+from sys import intern
 
 from schemas.job import JobSpec
 
@@ -38,6 +39,12 @@ def unpack(packed: bytes | JobSpec) -> JobSpec:
     else:
         _kept.move_to_end(packed)
     return spec
+
+
+def demand_key(spec: JobSpec) -> str:
+    """Equal, and one and the same text, for specs that ask the same of a giver."""
+    image, resources = spec.container.image, spec.container.resources
+    return intern("\n".join((image, resources.model_dump_json(), spec.placement.model_dump_json())))
 
 
 def _keep(packed: bytes, spec: JobSpec) -> None:

@@ -74,7 +74,7 @@ def test_jobs_that_went_are_not_held() -> None:
         turns.add(each)
     for each in gone:
         turns.remove(each)
-    assert len(turns._by_priority[0]._queues[""]._jobs) <= 2
+    assert len(turns._by_priority[0]._queues[stays.demand]._jobs) <= 2
     for _ in range(100):
         comes = job(0)
         comes.demand = "other"
