@@ -23,7 +23,7 @@ FLEETS = (100, 1_000, 10_000)
 GIVERS = 10_000
 BACKLOG = 1_000_000
 SHORT_BACKLOG = 1_000
-SINGLES = 20_000
+SINGLES = 40_000
 SINGLE_BACKLOGS = (10_000, 100_000)
 
 Measured = tuple[list[Figure], dict[str, Any]]
@@ -191,7 +191,11 @@ def _measure_backlogs(
                 at_most=60,
             ),
         ]
-    figures.append(Figure(name="dispatched, 10,000 jobs", value=many.dispatch.rate, unit="/s"))
+    brief = _median(short, lambda load: load.rate)
+    figures += [
+        Figure(name="dispatched, 10,000 jobs", value=many.dispatch.rate, unit="/s"),
+        Figure(name="… ratio", value=many.dispatch.rate / brief, at_least=0.9),
+    ]
     document = {
         "short": [load.document() for load in short],
         "one_job": [found.document() for found in whole],

@@ -14,6 +14,11 @@ WAITING_LOOKED_AT = 64
 LOOKED_AT_A_TURN = 25_000
 """Givers, for all demands together: a tenth of a second. Heartbeats and results wait meanwhile."""
 
+SHARE_MOST = 10
+JOBS_PER_SHARE = 100
+"""Tasks that a job begins when it is its turn: one for so many jobs that wait. Among hundreds of
+them nobody sees who was a task ahead, and every job that begins any is written down."""
+
 WAITS = "waits for a giver that has not tried it and can take it"
 
 EXPLAINED_EVERY_S = 2.0
@@ -45,8 +50,11 @@ class Placer:
             if job is None:
                 ledger.turns.start_over()
                 return False
-            placed = self._place_fresh(job, now)
-            left -= placed
+            for _ in range(max(1, min(SHARE_MOST, len(ledger.turns) // JOBS_PER_SHARE))):
+                placed = self._place_fresh(job, now)
+                left -= placed
+                if job.started_all or not placed:
+                    break
             if job.started_all:
                 ledger.turns.remove(job)
             elif not placed:

@@ -13,8 +13,8 @@ from schemas.job import JobSpec
 
 PACKED_AT_MOST = 4096
 """Bytes of JSON; beyond, the texts weigh more than the objects, and little would be gained."""
-KEPT = 10_000
-"""Parsed specs; some 60 MB."""
+KEPT = 20_000
+"""Parsed specs; some 120 MB."""
 
 _kept: OrderedDict[bytes, JobSpec] = OrderedDict()
 

@@ -1,6 +1,6 @@
 """Whose turn it is: jobs with tasks still to begin, in a fair order. Pure.
 
-A higher priority goes first, and jobs of one priority take turns, a task each. One turn in
+A higher priority goes first, and jobs of one priority take turns. One turn in
 `SHARED_EVERY` goes to the job that has waited longest for one, whatever its priority, so that none
 starves: a job begins a task at least once in `SHARED_EVERY` times as many turns as there are jobs
 that can begin any.
@@ -30,6 +30,11 @@ class Turns:
         self._asked: set[str] = set()
         """Demands that had a turn since the last `start_over`."""
         self._passed_over: set[str] = set()
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        """Jobs that wait."""
+        return self._waiting
 
     def add(self, job: Job) -> None:
         """A job comes once; one that was removed does not come back."""
@@ -37,12 +42,14 @@ class Turns:
             self._by_priority[job.priority] = _Line(self._passed_over)
             self._priorities = sorted(self._by_priority, reverse=True)
         self._now += 1
+        self._waiting += 1
         self._by_priority[job.priority].add(job, self._now)
 
     def remove(self, job: Job) -> None:
         """A job that is not there is no error."""
         if job.waits_since is None:
             return
+        self._waiting -= 1
         line = self._by_priority[job.priority]
         line.remove(job)
         if not line:
