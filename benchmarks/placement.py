@@ -14,16 +14,17 @@ from rich.console import Console
 from benchmarks.infrastructure import Infrastructure, infrastructure
 from benchmarks.placement_decisions import alternating, bytes_of_a_job
 from benchmarks.placement_goals import Figure, print_figures
-from benchmarks.placement_seeker import Backlog, Load, backlog, heartbeats, short_backlog
+from benchmarks.placement_seeker import Backlog, Load, backlog, heartbeats, kept_backlog
 from deploy.local.progress import OnConsole, Progress
 from runtime.logs import configure_logging
 
-PARTS = ("decisions", "heartbeats", "backlog")
+PARTS = ("decisions", "heartbeats", "backlog", "singles")
 FLEETS = (100, 1_000, 10_000)
 GIVERS = 10_000
 BACKLOG = 1_000_000
 SHORT_BACKLOG = 1_000
-SINGLES = 20_000
+SINGLES = 40_000
+SINGLE_BACKLOGS = (10_000, 100_000)
 
 Measured = tuple[list[Figure], dict[str, Any]]
 """For people, and all there is."""
@@ -54,7 +55,7 @@ def main(
     wanted = parts or PARTS
     if "decisions" in wanted:
         document["decisions"] = _show("Decisions", measure_decisions(OnConsole(), rounds, count))
-    if {"heartbeats", "backlog"} & set(wanted):
+    if {"heartbeats", "backlog", "singles"} & set(wanted):
         with infrastructure() as infra:
             document |= measure_seeker(
                 infra, OnConsole(), wanted,
@@ -82,6 +83,9 @@ def measure_seeker(
     if "backlog" in parts:
         found = _measure_backlogs(infra, progress, rounds, dispatch_seconds)
         document["backlog"] = _show("Backlog", found)
+    if "singles" in parts:
+        found = _measure_singles(infra, progress, rounds, dispatch_seconds)
+        document["singles"] = _show("Jobs of one task", found)
     return document
 
 
@@ -142,7 +146,9 @@ def _measure_backlogs(
     whole: list[Backlog] = []
     for number in range(1, rounds + 1):
         with progress.step(f"backlog of {SHORT_BACKLOG:,}, round {number}"):
-            short.append(short_backlog(infra, tasks=SHORT_BACKLOG, seconds=seconds))
+            short.append(
+                kept_backlog(infra, tasks=SHORT_BACKLOG, each=SHORT_BACKLOG, seconds=seconds)
+            )
         with progress.step(f"backlog of {BACKLOG:,} in one job, round {number}"):
             whole.append(backlog(infra, jobs=1, tasks=BACKLOG, seconds=seconds))
     with progress.step(f"backlog of {BACKLOG:,} in 10,000 jobs"):
@@ -185,19 +191,59 @@ def _measure_backlogs(
                 at_most=60,
             ),
         ]
-    figures.append(Figure(name="dispatched, 10,000 jobs", value=many.dispatch.rate, unit="/s"))
-    with progress.step("memory of jobs of one task"):
-        single = bytes_of_a_job(SINGLES)
-    figures.append(
-        Figure(name="memory for a job of one task", value=single, unit="bytes", at_most=1024)
-    )
+    brief = _median(short, lambda load: load.rate)
+    figures += [
+        Figure(name="dispatched, 10,000 jobs", value=many.dispatch.rate, unit="/s"),
+        Figure(name="… ratio", value=many.dispatch.rate / brief, at_least=0.9),
+    ]
     document = {
         "short": [load.document() for load in short],
         "one_job": [found.document() for found in whole],
         "many_jobs": many.document(),
-        "single_bytes": single,
     }
     return figures, document
+
+
+def _measure_singles(
+    infra: Infrastructure, progress: Progress, rounds: int, seconds: float
+) -> Measured:
+    """Jobs of one task, all different. New ones come in for those that end, however many wait."""
+    loads: dict[int, list[Load]] = {waiting: [] for waiting in (SHORT_BACKLOG, *SINGLE_BACKLOGS)}
+    for number in range(1, rounds + 1):
+        for waiting, found in loads.items():
+            with progress.step(f"backlog of {waiting:,} jobs of one task, round {number}"):
+                found.append(kept_backlog(infra, tasks=waiting, each=1, seconds=seconds))
+    with progress.step("memory of jobs of one task"):
+        each = bytes_of_a_job(SINGLES)
+    figures = [Figure(name="memory for a waiting job", value=each, unit="bytes", at_most=1024)]
+    short = loads[SHORT_BACKLOG]
+    for waiting, found in loads.items():
+        figures.append(
+            Figure(
+                name=f"dispatched with {waiting:,} waiting",
+                value=_median(found, lambda load: load.rate),
+                unit="/s",
+            )
+        )
+        if waiting == SHORT_BACKLOG:
+            continue
+        pairs = list(zip(short, found, strict=True))
+        figures += [
+            Figure(
+                name="… ratio, median of the rounds",
+                value=median(long.rate / brief.rate for brief, long in pairs),
+                at_least=0.9,
+            ),
+            Figure(
+                name="… ratio by the seeker's CPU for each",
+                value=median(brief.cpu_us_each / long.cpu_us_each for brief, long in pairs),
+                at_least=0.9,
+            ),
+        ]
+    document = {
+        str(waiting): [load.document() for load in found] for waiting, found in loads.items()
+    }
+    return figures, {"bytes": each, "dispatch": document}
 
 
 def _median(found: Sequence[Any], value: Callable[[Any], float]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.placement_fleet import INTERVAL_S, beats, next_beat, specs
+from benchmarks.placement_fleet import INTERVAL_S, beats, next_beat, one_task, specs
 from runtime.lifecycle import GC_THRESHOLDS
 from schemas import identifiers
 from schemas.heartbeat import Heartbeat
@@ -180,13 +180,17 @@ def alternating(
 
 
 def bytes_of_a_job(count: int) -> float:
-    """Of the memory of this process, for a waiting job of one task."""
+    """Of the memory of this process, for a waiting job of one task, each with its own command.
+
+    Args:
+        count: more than those whose parsed specs are kept.
+    """
     simulation = Simulation((), ())
-    spec = specs(1)[1].model_dump_json()
     before = 0
     for number in range(2 * count):
-        if number == count:  # By then the allocator has its pools.
+        if number == count:  # By then the allocator has its pools, and the specs kept are many.
             before = psutil.Process().memory_info().rss
+        spec = one_task(number).model_dump_json()
         simulation.submit(JobSpec.model_validate_json(spec))
         simulation.forget_changes()
     return float(psutil.Process().memory_info().rss - before) / count

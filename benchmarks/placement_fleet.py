@@ -94,3 +94,14 @@ def specs(count: int) -> list[JobSpec]:
         )
         for number, (placement, resources) in enumerate(zip(PLACEMENTS, cycle(SIZES)))
     ]
+
+
+def one_task(number: int) -> JobSpec:
+    """A job as a loop in somebody's shell makes them: alike, but for what the command is told."""
+    container = ContainerSpec(
+        image=IMAGE,
+        command=("python", "run.py", "--seed", str(number)),
+        env={"MODEL": "small", "SEED": str(number)},
+        resources=SIZES[0],
+    )
+    return JobSpec(container=container)

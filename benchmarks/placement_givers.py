@@ -8,7 +8,7 @@ Says that it is ready, then reads one JSON object a line and answers each with o
     {"do": "beat", "givers": n}              heartbeats of n givers from now on
     {"do": "answer", "givers": n}            n givers that take tasks from now on
     {"do": "submit", "jobs": n, "tasks": m}  n jobs of m tasks
-    {"do": "keep", "tasks": n}               submit whenever fewer than n wait, from now on
+    {"do": "keep", "tasks": n, "each": m}    submit jobs of m tasks whenever fewer than n wait
     {"do": "count"}                          how many tasks were answered, how many beats sent
 """
 
@@ -32,8 +32,6 @@ from schemas.job import GIB, MIB, ContainerSpec, JobSpec, Resources, Submission
 TICK_S = 0.05
 CONTAINERS = 500
 """Of each giver that answers."""
-KEPT_JOB = 1000
-"""Tasks of a job submitted to keep the backlog up."""
 
 Dispatched = dict[str, Any]
 
@@ -49,7 +47,6 @@ class Givers:
         self._answered = 0
         self._beats = 0
         self._submitted = 0
-        self._keep = 0
 
     async def start(self) -> None:
         await self._link.start(timeout_s=30)
@@ -69,9 +66,8 @@ class Givers:
                 for _ in range(jobs):
                     await self._submit(tasks)
                 await self._link.wait_connected()
-            case {"do": "keep", "tasks": int(tasks)}:
-                self._keep = tasks
-                self._guard.spawn(self._keep_up(), "backlog")
+            case {"do": "keep", "tasks": int(tasks), "each": int(each)}:
+                self._guard.spawn(self._keep_up(tasks, each), "backlog")
         return {"answered": self._answered, "beats": self._beats}
 
     async def _beat(self, fleet: list[Heartbeat]) -> None:
@@ -127,15 +123,17 @@ class Givers:
             consumer.ack(batch)
             self._answered += len(results)
 
-    async def _keep_up(self) -> None:
+    async def _keep_up(self, waiting: int, each: int) -> None:
         while True:
-            while self._submitted - self._answered < self._keep:
-                await self._submit(KEPT_JOB)
+            while self._submitted - self._answered < waiting:
+                await self._submit(each)
             await asyncio.sleep(TICK_S)
 
     async def _submit(self, tasks: int) -> None:
         resources = Resources(cpus=0.01, memory_bytes=6 * MIB, disk_bytes=0)
-        container = ContainerSpec(image=IMAGE, command=("true",), resources=resources)
+        # No two jobs are the same, as with most people.
+        command = ("true", str(self._submitted))
+        container = ContainerSpec(image=IMAGE, command=command, resources=resources)
         submission = Submission(
             job_id=identifiers.new_job_id(),
             submitted_at=datetime.now(UTC),

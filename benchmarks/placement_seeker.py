@@ -112,7 +112,11 @@ class SeekerOnly:
         """Until the seeker has written all of them down."""
         before = self._jobs.count_documents({})
         self.givers.ask(do="submit", jobs=jobs, tasks=tasks)
-        self._await(lambda: self._jobs.count_documents({}) >= before + jobs, "take the jobs")
+        self.await_jobs(before + jobs)
+
+    def await_jobs(self, count: int) -> None:
+        """Until so many are written down."""
+        self._await(lambda: self._jobs.count_documents({}) >= count, "take the jobs")
 
     def members(self) -> int:
         return self._members.count_documents({"member": True})
@@ -203,10 +207,12 @@ def backlog(infra: Infrastructure, *, jobs: int, tasks: int, seconds: float) -> 
         )
 
 
-def short_backlog(infra: Infrastructure, *, tasks: int, seconds: float) -> Load:
-    """Dispatching with never more than about `tasks` waiting."""
-    with SeekerOnly(infra, "backlog_short") as run:
+def kept_backlog(infra: Infrastructure, *, tasks: int, each: int, seconds: float) -> Load:
+    """Dispatching with always about `tasks` waiting, in jobs of `each`, as new ones are submitted
+    for those that end."""
+    with SeekerOnly(infra, f"kept_{tasks}_{each}") as run:
+        run.givers.ask(do="keep", tasks=tasks, each=each)
+        run.await_jobs(tasks // each)
         run.givers.ask(do="answer", givers=ANSWERING)
-        run.givers.ask(do="keep", tasks=tasks)
         time.sleep(SETTLE_S)
         return run.observe(seconds, "answered")

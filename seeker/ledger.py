@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from random import Random
@@ -12,8 +12,7 @@ from seeker import rendering
 from seeker.changes import Changes
 from seeker.fleet import Fleet
 from seeker.model import Job, Now, Task
-from seeker.placement import Demand
-from seeker.ranking import Ranking
+from seeker.rankings import Rankings
 from seeker.turns import Turns
 
 ENDED_REMEMBERED = 10_000
@@ -27,14 +26,14 @@ class Ledger:
         self.jobs: dict[str, Job] = {}
         self.turns = Turns()
         self.changes = Changes()
-        self.waiting: set[Job] = set()
-        """Jobs with tasks that want a further assignment."""
+        self.rankings = Rankings(fleet)
+        self.waiting: dict[Job, deque[Task]] = {}
+        """Tasks that want a further assignment; the job that was tried longest ago first."""
         self.timed: dict[str, Job] = {}
         """Jobs that time itself does something to."""
         self.stuck: set[Task] = set()
         """Tasks whose votes disagree, with nobody left to ask."""
         self._ended: OrderedDict[str, TaskState] = OrderedDict()
-        self._rankings: dict[str, tuple[Ranking, set[str]]] = {}
         self._dependants: dict[str, list[Job]] = {}
         self._pausing: list[tuple[float, int, Task]] = []
         self._pauses = 0
@@ -46,18 +45,16 @@ class Ledger:
             ended: the final states of jobs it waits for that are not in hand.
         """
         self.jobs[job.id] = job
-        if job.spec.deadline_s or job.spec.queue_timeout_s or job.spec.backup_after:
+        if job.deadline_s or job.queue_timeout_s or job.backup_after:
             self.timed[job.id] = job
-        demand = Demand.of(job.spec)
-        job.demand = demand.key
-        job.largest = rendering.largest(job.spec)
-        if demand.key not in self._rankings:
-            self._rankings[demand.key] = (Ranking(demand, self.fleet), set())
-        self._rankings[demand.key][1].add(job.id)
-        states = {other: self.ended(other) or ended.get(other) for other in job.waits_for}
-        job.waits_for = {o for o, state in states.items() if state is not TaskState.SUCCEEDED}
+        self.rankings.enter(job)
+        if job.tasks:
+            job.largest = rendering.largest(job.spec)
         for other in job.waits_for:
-            self._dependants.setdefault(other, []).append(job)
+            if (self.ended(other) or ended.get(other)) is TaskState.SUCCEEDED:
+                job.waits_for -= {other}
+            else:
+                self._dependants.setdefault(other, []).append(job)
         if not job.waits_for:
             self.turns.add(job)
 
@@ -74,18 +71,12 @@ class Ledger:
 
     def remove(self, job: Job) -> None:
         """Nothing is left to do for a job."""
-        self.jobs.pop(job.id, None)
+        if self.jobs.pop(job.id, None) is None:
+            return
         self.timed.pop(job.id, None)
-        self.waiting.discard(job)
+        self.waiting.pop(job, None)
         self.turns.remove(job)
-        ranking = self._rankings.get(job.demand)
-        if ranking is not None:
-            ranking[1].discard(job.id)
-            if not ranking[1]:
-                del self._rankings[job.demand]
-
-    def ranking(self, job: Job) -> Ranking:
-        return self._rankings[job.demand][0]
+        self.rankings.leave(job)
 
     def queue(self, task: Task, pause_until: float | None = None) -> None:
         """The task wants a giver, now or after a pause."""
@@ -93,8 +84,7 @@ class Ledger:
             return
         task.queued = True
         if pause_until is None:
-            task.job.waiting.append(task)
-            self.waiting.add(task.job)
+            self.waiting.setdefault(task.job, deque()).append(task)
         else:
             self._pauses += 1
             heappush(self._pausing, (pause_until, self._pauses, task))

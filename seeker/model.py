@@ -6,7 +6,6 @@ has not reached, so that a job of a million tasks costs as much as a job of one.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,11 +16,17 @@ from schemas import identifiers
 from schemas.heartbeat import Capacity, Heartbeat
 from schemas.job import JobSpec
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
-from seeker import expression, states
+from seeker import expression, specs, states
 from seeker.agreement import Vote
 from seeker.expression import Attributes
 
 FADING = 0.98
+
+NO_JOBS: frozenset[str] = frozenset()
+"""One for all: Python makes an empty one anew each time, of two hundred bytes."""
+
+RUNS_REMEMBERED = 101
+"""Of each job, for their median."""
 
 EXPRESSIONS_KEPT = 100
 """Per giver; to evaluate one takes far longer than all the rest of a decision."""
@@ -115,7 +120,7 @@ class Task:
     wanted: int = 0
     """Assignments still to be made."""
     queued: bool = False
-    """Among its job's `waiting`, or pausing before it."""
+    """Among those that want another assignment, or pausing before that."""
     backed_up: bool = False
     """A second try was asked for because the first takes so long."""
     stuck_since: float | None = None
@@ -162,70 +167,108 @@ class Task:
         return f"<{self.id} {self.state}: {self.reason}; {self.assignments!r}>"
 
 
+@dataclass(slots=True)
+class Counts:
+    """How many of a job's tasks are in each state; a dict of it takes three times the memory."""
+
+    pending: int
+    active: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    def __getitem__(self, state: TaskState) -> int:
+        return int(getattr(self, state))
+
+    def __setitem__(self, state: TaskState, number: int) -> None:
+        setattr(self, state, number)
+
+    def items(self) -> Iterator[tuple[TaskState, int]]:
+        return ((state, self[state]) for state in TaskState)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
+    """There may be a million of one task each: what waits has to be small, a kilobyte with its
+    spec and its place in every queue."""
+
     id: str
-    spec: JobSpec
-    demand: str = ""
+    packed_spec: bytes | JobSpec
+    demand: str
     """The key of what its tasks ask of a giver."""
     largest: int = 0
-    """Characters that no task's container exceeds."""
+    """Characters that no task's container exceeds; known from its first task on."""
     submitted_at: datetime
     state: TaskState = TaskState.PENDING
-    counts: dict[TaskState, int]
+    counts: Counts
+    priority: int
+    end_index: int
+    """The first index after the last task's."""
     next_index: int
     """The first index for which no task exists yet."""
-    started_early: set[int] = field(default_factory=set)
+    started_early: set[int] | None = None
     """Indexes after `next_index` for which one exists already."""
     tasks: dict[int, Task] = field(default_factory=dict)
     """Those with something left to do."""
-    waiting: deque[Task] = field(default_factory=deque)
-    """Those that want another assignment."""
+    waits_since: int | None = None
+    """The turn since when it waits for one; `None` where none is left to wait for."""
     withdrawn: Withdrawal | None = None
     """What became of the tasks that were never started."""
-    waits_for: set[str] = field(default_factory=set)
+    waits_for: frozenset[str]
     """Jobs that have to succeed first."""
     waiting_reason: str = ""
-    run_times: deque[float] = field(default_factory=lambda: deque(maxlen=101))
+    deadline_s: float | None
+    queue_timeout_s: float | None
+    backup_after: float | None
+    """As in the spec: looked at with every tick."""
+    run_times: tuple[float, ...] = ()
     """Seconds that its latest runs took, where backups are asked for."""
     finished_at: datetime | None = None
 
     @classmethod
     def new(cls, job_id: str, spec: JobSpec, submitted_at: datetime) -> Job:
-        counts = dict.fromkeys(TaskState, 0)
-        counts[TaskState.PENDING] = spec.count
         return cls(
             id=job_id,
-            spec=spec,
-            waits_for=set(spec.after),
+            packed_spec=specs.pack(spec),
+            demand=specs.demand_key(spec),
             submitted_at=submitted_at,
-            counts=counts,
+            counts=Counts(pending=spec.count),
+            priority=spec.priority,
             next_index=spec.first_index,
+            end_index=spec.first_index + spec.count,
+            waits_for=frozenset(spec.after) or NO_JOBS,
+            deadline_s=spec.deadline_s,
+            queue_timeout_s=spec.queue_timeout_s,
+            backup_after=spec.backup_after,
         )
 
     @property
-    def end_index(self) -> int:
-        return self.spec.first_index + self.spec.count
+    def spec(self) -> JobSpec:
+        return specs.unpack(self.packed_spec)
 
     @property
     def started_all(self) -> bool:
         return self.next_index >= self.end_index
 
     def unstarted(self, index: int) -> bool:
-        return self.next_index <= index < self.end_index and index not in self.started_early
+        return self.next_index <= index < self.end_index and index not in (self.started_early or ())
 
     def started(self, index: int) -> None:
         """A task came into being."""
-        self.started_early.add(index)
-        while self.next_index in self.started_early:
+        if index != self.next_index:
+            self.started_early = self.started_early or set()
+            self.started_early.add(index)
+            return
+        self.next_index += 1
+        while self.started_early and self.next_index in self.started_early:
             self.started_early.remove(self.next_index)
             self.next_index += 1
 
     def start_all(self) -> int:
         """Leave nothing to start; returns how many tasks will never come into being."""
-        rest = self.end_index - self.next_index - len(self.started_early)
+        rest = self.end_index - self.next_index - len(self.started_early or ())
         self.next_index = self.end_index
-        self.started_early.clear()
+        self.started_early = None
         return rest
 
     def abandon(self, reason: str, now: Now) -> None:
@@ -243,9 +286,13 @@ class Job:
             for assignment in task.live:
                 assignment.state = AssignmentState.LOST
 
+    def ran(self, seconds: float) -> None:
+        """A run took so long."""
+        self.run_times = (*self.run_times[-RUNS_REMEMBERED + 1 :], seconds)
+
     @property
     def unfinished(self) -> int:
-        return self.counts[TaskState.PENDING] + self.counts[TaskState.ACTIVE]
+        return self.counts.pending + self.counts.active
 
 
 @dataclass(slots=True, kw_only=True)

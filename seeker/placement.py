@@ -14,7 +14,7 @@ from typing import NamedTuple
 from schemas.heartbeat import Capacity
 from schemas.job import JobSpec, Placement, Resources
 from schemas.states import GiverState
-from seeker import expression
+from seeker import expression, specs
 from seeker.model import Giver, Load
 
 IMAGE_ABSENT = 0.5
@@ -40,14 +40,7 @@ class Demand:
     @classmethod
     def of(cls, spec: JobSpec) -> Demand:
         container = spec.container
-        key = "\n".join(
-            (
-                container.image,
-                container.resources.model_dump_json(),
-                spec.placement.model_dump_json(),
-            )
-        )
-        return cls(container.image, container.resources, spec.placement, key)
+        return cls(container.image, container.resources, spec.placement, specs.demand_key(spec))
 
 
 class Offer(NamedTuple):

@@ -1,16 +1,25 @@
-"""Gives out what can be given out: further tries first, then new tasks in turns. Pure."""
+"""Gives out what can be given out: further tries, and new tasks in turns. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from schemas.states import AssignmentState, TaskState
+from seeker import rendering
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Job, Now, Task
 from seeker.placement import Offer, Refused, consider
 
 WAITING_LOOKED_AT = 64
 """Tasks waiting for a further giver that one turn tries to place, per job."""
+
+LOOKED_AT_A_TURN = 25_000
+"""Givers, for all demands together: a tenth of a second. Heartbeats and results wait meanwhile."""
+
+SHARE_MOST = 10
+JOBS_PER_SHARE = 100
+"""Tasks that a job begins when it is its turn: one for so many jobs that wait. Among hundreds of
+them nobody sees who was a task ahead, and every job that begins any is written down."""
 
 WAITS = "waits for a giver that has not tried it and can take it"
 
@@ -34,34 +43,80 @@ class Placer:
         self._ledger = ledger
         self._fleet = ledger.fleet
         self._explain_again_at = float("-inf")
+        self._new_first = False
+        """Further tries go first, but not twice in a row: a job whose tasks all fail must not keep
+        the others from beginning."""
 
     def place(self, now: Now, limit: int) -> bool:
-        """Make at most about `limit` assignments.
+        """Make at most about `limit` assignments, and look at no more than about
+        `LOOKED_AT_A_TURN` givers for them.
 
         Returns whether there may be more to make at once.
 
         Raises:
             JobError: placing one job's tasks went wrong; the others are as they should be.
         """
-        ledger = self._ledger
-        ledger.end_pauses(now)
+        self._ledger.end_pauses(now)
         self._fleet.end_pauses(now)
-        left = limit
-        for job in list(ledger.waiting):
-            left -= self._step(self._place_waiting, job, now)
-        # What nobody takes now, nobody takes for another job that asks the same.
-        refused: set[str] = set()
+        enough = self._ledger.rankings.looked_at + LOOKED_AT_A_TURN
+        half = enough - LOOKED_AT_A_TURN // 2
+        if self._new_first:
+            self._new_first = False
+            more = self._place_new(now, limit, half)
+            self._place_further(now, enough)
+        else:
+            placed = self._place_further(now, half)
+            self._new_first = placed > 0
+            more = self._place_new(now, limit - placed, enough)
+        return more
+
+    def _place_new(self, now: Now, left: int, enough: int) -> bool:
+        """Begin tasks in turns, until so many givers were looked at."""
+        turns, rankings = self._ledger.turns, self._ledger.rankings
         while left > 0:
-            next_one = ledger.turns.next(refused)
-            if next_one is None:
+            job = turns.next()
+            if job is None:
+                turns.start_over()
                 return False
-            placed = self._step(self._place_fresh, next_one, now)
-            left -= placed
-            if next_one.started_all:
-                ledger.turns.remove(next_one)
+            for _ in range(max(1, min(SHARE_MOST, len(turns) // JOBS_PER_SHARE))):
+                placed = self._step(self._place_fresh, job, now)
+                left -= placed
+                if job.started_all or not placed:
+                    break
+            if job.started_all:
+                turns.remove(job)
             elif not placed:
-                refused.add(next_one.demand)
+                # What nobody takes now, nobody takes for another job that asks the same.
+                turns.pass_over(job.demand)
+            if rankings.looked_at >= enough:
+                if turns.all_asked:
+                    break
+                return True  # The next turn goes on with those not asked yet.
+        turns.start_over()
         return True
+
+    def _place_further(self, now: Now, enough: int) -> int:
+        """Further tries at tasks already begun, until so many givers were looked at."""
+        placed = 0
+        for job in list(self._ledger.waiting):
+            if self._ledger.rankings.looked_at >= enough:
+                break
+            placed += self._step(self._place_waiting, job, now)
+        return placed
+
+    def _place_waiting(self, job: Job, now: Now) -> int:
+        waiting, placed = self._ledger.waiting, 0
+        tasks = waiting.pop(job)
+        for _ in range(min(len(tasks), WAITING_LOOKED_AT)):
+            task = tasks.popleft()
+            task.queued = False
+            if not task.state.final:
+                placed += self._place_task(task, now)
+        # Those that still wait are behind the job's others, and the job behind the other jobs.
+        if tasks:
+            tasks.extend(waiting.pop(job, ()))
+            waiting[job] = tasks
+        return placed
 
     def _step(self, step: Callable[[Job, Now], int], job: Job, now: Now) -> int:
         try:
@@ -69,23 +124,11 @@ class Placer:
         except Exception as error:
             raise JobError(job.id, error) from error
 
-    def _place_waiting(self, job: Job, now: Now) -> int:
-        """Further tries at tasks already begun."""
-        placed = 0
-        for _ in range(min(len(job.waiting), WAITING_LOOKED_AT)):
-            task = job.waiting.popleft()
-            task.queued = False
-            if not task.state.final:
-                placed += self._place_task(task, now)
-        if not job.waiting:
-            self._ledger.waiting.discard(job)
-        return placed
-
     def _place_fresh(self, job: Job, now: Now) -> int:
         """Begin the job's next task, if anybody can take it."""
         if job.started_all:
             return 0
-        offer = self._ledger.ranking(job).best((), now.monotonic)
+        offer = self._ledger.rankings.best(job.demand, (), now.monotonic)
         if offer is None:
             self._explain_waiting(job, now)
             return 0
@@ -98,7 +141,7 @@ class Placer:
         """Make the assignments that the task wants, as far as there are givers."""
         placed = 0
         while task.wanted > 0:
-            offer = self._ledger.ranking(task.job).best(task.groups, now.monotonic)
+            offer = self._ledger.rankings.best(task.job.demand, task.groups, now.monotonic)
             if offer is None:
                 self._note_stuck(task, now)
                 self._note_waiting(task)
@@ -147,7 +190,7 @@ class Placer:
 
     def _may_come(self, task: Task, now: Now) -> bool:
         """Whether some member that has not tried the task could take it sooner or later."""
-        demand, groups = self._ledger.ranking(task.job).demand, task.groups
+        demand, groups = self._ledger.rankings[task.job.demand].demand, task.groups
         for giver in self._fleet.givers.values():
             if giver.group not in groups:
                 answer = consider(giver, demand, now.monotonic)
@@ -156,12 +199,14 @@ class Placer:
         return False
 
     def _explain_waiting(self, job: Job, now: Now) -> None:
-        ranking = self._ledger.ranking(job)
-        outdated = now.monotonic - ranking.explained_at >= EXPLAINED_EVERY_S
+        rankings, givers = self._ledger.rankings, len(self._fleet.givers)
+        ranking = rankings[job.demand]
+        # Not before all others had their turn.
+        every = max(EXPLAINED_EVERY_S, len(rankings) * givers / LOOKED_AT_PER_S)
+        outdated = now.monotonic - ranking.explained_at >= every
         if outdated and now.monotonic >= self._explain_again_at:
             ranking.explain(now.monotonic)
-            looked_at = len(self._fleet.givers)
-            self._explain_again_at = now.monotonic + looked_at / LOOKED_AT_PER_S
+            self._explain_again_at = now.monotonic + givers / LOOKED_AT_PER_S
         if job.waiting_reason != ranking.explanation:
             job.waiting_reason = ranking.explanation
             self._ledger.changes.jobs[job.id] = job
@@ -169,6 +214,7 @@ class Placer:
 
 def begin(ledger: Ledger, job: Job, index: int) -> Task:
     """Bring a task into being."""
+    job.largest = job.largest or rendering.largest(job.spec)
     task = Task(job=job, index=index, wanted=job.spec.agreement.replicas)
     job.started(index)
     job.tasks[index] = task

@@ -47,8 +47,11 @@ class Ranking:
         self._seen = -1
         """Up to where the fleet's journal is taken into account; -1: not at all."""
         self._pushed = 0
-        self._fits: dict[str, tuple[Attributes, bool]] = {}
+        self._fit: dict[str, Attributes] = {}
+        self._unfit: dict[str, Attributes] = {}
         """Whether a giver would do when idle, as it described itself in these attributes."""
+        self.looked_at = 0
+        """Givers so far."""
         self.explanation = ""
         """Why nobody takes such a task; as of `explained_at`, monotonic."""
         self.explained_at = float("-inf")
@@ -84,7 +87,18 @@ class Ranking:
             heappop(self._groups[group])
         for put_aside in aside:
             heappush(self._heads, put_aside)
+        if not self._heads:
+            self._groups = {}  # Nothing that is not stale is left in them.
+            self._pushed = 0
         return found
+
+    def shed(self) -> None:
+        """Give back the memory. Where there is no offer, those that change are all there may be;
+        else everybody is looked at when it is asked next."""
+        if self._heads:
+            self._seen = -1
+        self._groups, self._heads, self._pushed = {}, [], 0
+        self._fit, self._unfit = {}, {}
 
     def explain(self, now: float) -> None:
         """Bring `explanation` up to date, which means to look at everybody."""
@@ -124,21 +138,27 @@ class Ranking:
 
     def _entry(self, giver: Giver, now: float) -> _Entry | None:
         """Agrees with `consider`, and costs a fraction of it."""
-        known, fits = self._fits.get(giver.id, (None, False))
-        if known is not giver.attributes:
-            fits = unfit(giver, self.demand) is None
-            self._fits[giver.id] = (giver.attributes, fits)
-        if not fits:
-            return None
+        self.looked_at += 1
         load = load_after(giver, self.demand.resources)
-        if hindrance(giver, self.demand, load, now) is not None:
+        if hindrance(giver, self.demand, load, now) is not None or not self._fits(giver):
             return None
         return _Entry(score(giver, self.demand, load), giver.tie, giver.id, giver.version)
+
+    def _fits(self, giver: Giver) -> bool:
+        if self._fit.get(giver.id) is giver.attributes:
+            return True
+        if self._unfit.get(giver.id) is giver.attributes:
+            return False
+        fits = unfit(giver, self.demand) is None
+        (self._fit if fits else self._unfit)[giver.id] = giver.attributes
+        return fits
 
     def _rebuild(self, now: float) -> None:
         self._pushed = 0
         self._groups = {}
-        self._fits = {i: known for i, known in self._fits.items() if i in self._fleet.givers}
+        for known in (self._fit, self._unfit):
+            for gone in known.keys() - self._fleet.givers.keys():
+                del known[gone]
         for giver in self._fleet.givers.values():
             entry = self._entry(giver, now)
             if entry is not None:

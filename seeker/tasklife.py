@@ -84,8 +84,8 @@ class TaskLife:
                 self._fleet.back_off(giver, image, now)
             else:
                 giver.setbacks.pop(image, None)
-        if job.spec.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
-            job.run_times.append(_run_time(assignment, now))
+        if job.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
+            job.ran(_run_time(assignment, now))
 
     def _vote(self, task: Task, assignment: Assignment, result: StoredResult, digest: str) -> None:
         vote = Vote(
@@ -240,7 +240,7 @@ class TaskLife:
     def _go_on(self, dependant: Job, succeeded: Job) -> None:
         if dependant.state.final:
             return
-        dependant.waits_for.discard(succeeded.id)
+        dependant.waits_for -= {succeeded.id}
         other = max(dependant.waits_for, default="")
         dependant.waiting_reason = f"waits for job {other}" if other else ""
         self._ledger.changes.jobs[dependant.id] = dependant
@@ -304,14 +304,13 @@ class TaskLife:
 
     def enforce_limits(self, job: Job, now: Now) -> None:
         """See to what the job says of time: its deadline and its queue timeout."""
-        spec = job.spec
         if job.state.final:
             return
-        if _passed(job, spec.deadline_s, now):
-            reason = f"the deadline of {spec.deadline_s:g} s passed"
+        if _passed(job, job.deadline_s, now):
+            reason = f"the deadline of {job.deadline_s:g} s passed"
             self.withdraw_job(job, Withdrawal(state=TaskState.FAILED, reason=reason), now)
-        elif _passed(job, spec.queue_timeout_s, now):
-            reason = f"not placed within the queue timeout of {spec.queue_timeout_s:g} s"
+        elif _passed(job, job.queue_timeout_s, now):
+            reason = f"not placed within the queue timeout of {job.queue_timeout_s:g} s"
             if job.waiting_reason:
                 reason += f": {job.waiting_reason}"
             withdrawal = Withdrawal(state=TaskState.FAILED, reason=reason)
@@ -324,7 +323,7 @@ class TaskLife:
         """The jobs whose runs are to be looked at now: the more there are, the more rarely."""
         if now.monotonic < self._backups_at:
             return []
-        due = [job for job in self._ledger.timed.values() if job.spec.backup_after is not None]
+        due = [job for job in self._ledger.timed.values() if job.backup_after is not None]
         looked_at = sum(len(job.tasks) for job in due)
         pause = max(BACKUPS_EVERY_S, looked_at / BACKUPS_LOOKED_AT_PER_S)
         self._backups_at = now.monotonic + pause
@@ -332,7 +331,7 @@ class TaskLife:
 
     def back_up(self, job: Job, now: Now) -> None:
         """Ask for a second try at whatever takes far longer than the job's other runs."""
-        factor = job.spec.backup_after
+        factor = job.backup_after
         if factor is None or len(job.run_times) < BACKUPS_FROM:
             return
         limit = factor * median(job.run_times)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from schemas import identifiers
+from schemas.heartbeat import Capacity
 from schemas.job import ContainerSpec, JobSpec, Resources
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from tests.unit.seeker.conftest import World, beat
@@ -389,3 +392,17 @@ def test_an_image_that_cannot_be_pulled_does_not_keep_a_giver_from_others(world:
     assert [a.task.job.id for a in world.dispatched()] == [job_id]
     world.seconds += 1
     assert [a.task for a in world.dispatched()] == [bad.task]
+
+
+def test_a_job_begins_several_tasks_at_its_turn_only_where_many_jobs_wait(world: World) -> None:
+    capacity = Capacity(cpus=99, memory_bytes=1 << 40, disk_bytes=1 << 50, containers=12)
+    world.join("g1", capacity=capacity)
+    few = [world.submit(20, cpus=0.01) for _ in range(4)]
+    begun = Counter(a.task.job.id for a in world.dispatched())
+    assert begun == dict.fromkeys(few, 3)
+    many = [world.submit(20, cpus=0.01) for _ in range(400)]
+    world.join("g2", capacity=capacity.model_copy(update={"containers": 404 * 4}))
+    begun = Counter(a.task.job.id for a in world.dispatched()) + Counter(
+        a.task.job.id for a in world.dispatched()
+    )
+    assert begun == dict.fromkeys([*few, *many], 4)

@@ -92,8 +92,9 @@ class Fleetwide(RuleBasedStateMachine):
     @invariant()
     def no_task_is_lost_from_the_counts(self) -> None:
         for job in self.jobs.values():
-            assert sum(job.counts.values()) == job.spec.count
-            assert min(job.counts.values()) >= 0
+            counts = [number for _, number in job.counts.items()]
+            assert sum(counts) == job.spec.count
+            assert min(counts) >= 0
 
     @invariant()
     def an_open_task_is_waited_for_or_waits(self) -> None:

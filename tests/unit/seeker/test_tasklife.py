@@ -201,7 +201,7 @@ def test_a_limit_that_passed_is_told_to_the_givers_once(world: World) -> None:
     world.pass_time(1)
     changes = world.turn()
     assert not changes.cancels
-    assert not changes.to_write
+    assert not Writes.of(changes, world.now)
 
 
 def test_what_was_cancelled_stays_so_when_its_deadline_passes(world: World) -> None:
