@@ -27,9 +27,13 @@ from runtime.http import AddressInUse, HttpServer
 from runtime.logs import configure_logging
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="seekgive")
 def main() -> None:
-    """Run containers on this host for seekers."""
+    """Run containers on this host for seekers.
+
+    Settings come from options, GIVER_* variables, or .local/env of a local stack.
+    """
 
 
 @main.command()
