@@ -191,6 +191,7 @@ class Client:
         """
         Raises:
             Unreachable: the channel does not answer.
+            UserError: its URL is wrong.
         """
         url = f"{self._settings.channel_url.rstrip('/')}/v1/results/{result_id}"
         try:
@@ -202,7 +203,12 @@ class Client:
                 f"the channel answered {error.response.status_code} to {url}: "
                 f"{error.response.text[:200]}"
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise UserError(
+                f"SEEKER_CHANNEL_URL={self._settings.channel_url!r} does not fit ({error}): "
+                "give it as http://host:8700"
+            ) from error
+        except httpx.HTTPError as error:
             raise Unreachable(
                 f"the channel at {self._settings.channel_url} does not answer ({error}): "
                 "see that `channel serve` runs, or mend SEEKER_CHANNEL_URL"
