@@ -139,16 +139,21 @@ async def watch(job: str) -> None:
 async def cancel(identifier: str, as_json: bool) -> None:
     """Cancel a job or a task.
 
-    It is cancelled once its containers are gone.
+    It is cancelled once its containers are gone. Cancelling it again is no error; cancelling what
+    has succeeded or failed is.
     """
     seeker = client()
     async with seeker.store() as store:
         look = seeker.job if identifiers.is_job_id(identifier) else seeker.task
         state = str((await look(store, identifier))["state"])
-    if TaskState(state).final:
+    cancelled = state == TaskState.CANCELLED
+    if TaskState(state).final and not cancelled:
         raise UserError(f"{identifier} has ended already: it is {state}")
-    await seeker.command("cancel", identifier)
+    if not cancelled:
+        await seeker.command("cancel", identifier)
     if as_json:
-        print_json({"id": identifier, "cancel_requested": True})
+        print_json({"id": identifier, "state": state, "cancel_requested": not cancelled})
+    elif cancelled:
+        click.echo(f"{identifier} is cancelled already")
     else:
         click.echo(f"cancel requested; `seeker wait {identifier}` tells when it is done")

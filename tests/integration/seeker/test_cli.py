@@ -1,0 +1,134 @@
+"""The command line over a real database, written by the seeker's own code while none leads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from click.testing import CliRunner, Result
+
+from schemas import identifiers
+from schemas.job import Command, ContainerSpec, JobSpec, Submission
+from seeker.changes import Changes
+from seeker.cli import main
+from seeker.fleet import Fleet
+from seeker.model import Now
+from seeker.scheduler import Scheduler
+from seeker.store import Store
+from seeker.writes import Writes
+
+pytestmark = pytest.mark.timeout(60)
+
+NOW = Now(1000.0, datetime(2030, 1, 1, tzinfo=UTC))
+
+
+@dataclass
+class Desk:
+    """What is written down, and somebody who asks."""
+
+    broker_url: str
+    mongodb_url: str
+    database: str
+    scheduler: Scheduler = field(
+        default_factory=lambda: Scheduler(
+            Fleet(strikes=3), [], NOW, dispute_grace_s=5, random=Random(0)
+        )
+    )
+
+    def submit(self) -> str:
+        """A job of one task, which waits."""
+        job_id = identifiers.new_job_id()
+        spec = JobSpec(container=ContainerSpec(image="image"))
+        submission = Submission(job_id=job_id, submitted_at=NOW.wall, spec=spec)
+        self.scheduler.submitted(submission, {}, NOW)
+        self._commit()
+        return job_id
+
+    def cancel(self, job_id: str) -> None:
+        self.scheduler.commanded(Command(action="cancel", target=job_id, issued_at=NOW.wall), NOW)
+        self._commit()
+
+    def fail(self, job_id: str) -> None:
+        """It has ended otherwise: nobody says how, so this does."""
+        asyncio.run(self._update(job_id, "failed"))
+
+    def lead(self, lease_s: float = 60) -> None:
+        asyncio.run(self._lead(lease_s))
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(
+            main,
+            arguments,
+            env={
+                "SEEKER_BROKER_URL": self.broker_url,
+                "SEEKER_MONGODB_URL": self.mongodb_url,
+                "SEEKER_DATABASE": self.database,
+            },
+        )
+
+    def drop(self) -> None:
+        asyncio.run(self._drop())
+
+    def _commit(self) -> None:
+        self.scheduler.place(NOW)
+        asyncio.run(self._write(self.scheduler.take_changes()))
+
+    @contextlib.asynccontextmanager
+    async def _store(self) -> AsyncIterator[Store]:
+        store = Store(self.mongodb_url, self.database)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    async def _write(self, changes: Changes) -> None:
+        async with self._store() as store:
+            await store.commit(Writes.of(changes, NOW))
+
+    async def _update(self, job_id: str, state: str) -> None:
+        async with self._store() as store:
+            await store._jobs.update_one({"_id": job_id}, {"$set": {"state": state}})
+
+    async def _lead(self, lease_s: float) -> None:
+        async with self._store() as store:
+            assert await store.take_lease("somebody", lease_s) is None
+            if not lease_s:
+                await store.give_up_lease("somebody")
+
+    async def _drop(self) -> None:
+        async with self._store() as store:
+            await store._client.drop_database(self.database)
+
+
+@pytest.fixture
+def desk(broker_url: str, mongodb_url: str) -> Iterator[Desk]:
+    desk = Desk(broker_url, mongodb_url, f"test_cli_{identifiers.new_session()}")
+    yield desk
+    desk.drop()
+
+
+def test_what_is_cancelled_already_may_be_cancelled_again(desk: Desk) -> None:
+    job = desk.submit()
+    asked = desk.run("cancel", job, "--json")
+    assert (asked.exit_code, json.loads(asked.stdout)["cancel_requested"]) == (0, True)
+    desk.cancel(job)
+    for identifier in (job, f"{job}-0"):
+        again = desk.run("cancel", identifier)
+        assert again.exit_code == 0, again.stderr
+        assert again.stdout == f"{identifier} is cancelled already\n"
+        document = json.loads(desk.run("cancel", identifier, "--json").stdout)
+        assert document == {"id": identifier, "state": "cancelled", "cancel_requested": False}
+
+
+def test_what_ended_otherwise_cannot_be_cancelled(desk: Desk) -> None:
+    job = desk.submit()
+    desk.fail(job)
+    refused = desk.run("cancel", job)
+    assert refused.exit_code == 2
+    assert f"{job} has ended already: it is failed" in refused.stderr
