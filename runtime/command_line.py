@@ -45,6 +45,9 @@ class Failed(click.ClickException):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+json_lines_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON document in a line for each change."
+)
 
 
 def print_json(document: Any) -> None:
@@ -53,8 +56,8 @@ def print_json(document: Any) -> None:
 
 
 def async_command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Run a coroutine as a click command; a wrong setting becomes wrong use, a missing one a service
-    that cannot be reached."""
+    """Run a coroutine as a click command; a wrong setting becomes wrong use, a missing one a
+    service that cannot be reached."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:

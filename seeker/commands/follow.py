@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from runtime.command_line import (
     Failed,
     UserError,
     async_command,
+    json_lines_option,
     json_option,
     print_json,
 )
@@ -26,6 +28,9 @@ from seeker.client import Client
 from seeker.commands.arguments import client, job_argument, work_argument
 
 POLL_S = 0.2
+
+Show = Callable[[dict[str, Any]], None]
+"""Of a document of a job or a task, as it is in the database."""
 
 
 @click.command()
@@ -80,15 +85,15 @@ async def _wait(
     store: Catalogue,
     identifier: str,
     timeout_s: float | None,
-    progress: Callable[[dict[str, Any]], None],
+    show: Show,
 ) -> str:
-    """Poll until final; `progress` is called with each document of a job."""
+    """Poll until final; `show` is called with each document found."""
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s if timeout_s is not None else None
     is_job = identifiers.is_job_id(identifier)
     while True:
         document = await (seeker.job if is_job else seeker.task)(store, identifier)
-        progress(document)
+        show(document)
         state = str(document["state"])
         if TaskState(state).final:
             return state
@@ -99,10 +104,38 @@ async def _wait(
 
 @click.command()
 @job_argument()
+@json_lines_option
 @async_command
-async def watch(job: str) -> None:
+async def watch(job: str, as_json: bool) -> None:
     """Follow a job's progress until it ends; exit as `wait`."""
     seeker = client()
+    async with seeker.store() as store:
+        if as_json:
+            state = await _wait(seeker, store, job, None, _printer())
+        else:
+            with _bar(job) as show:
+                state = await _wait(seeker, store, job, None, show)
+            click.echo(state)
+    if state != TaskState.SUCCEEDED:
+        sys.exit(EXIT_FAILED)
+
+
+def _printer() -> Show:
+    """Prints what `seeker status JOB --json` would, whenever that has changed."""
+    told: dict[str, Any] = {}
+
+    def show(document: dict[str, Any]) -> None:
+        nonlocal told
+        found = view.job(document)
+        if found != told:
+            told = found
+            print_json(found)
+
+    return show
+
+
+@contextlib.contextmanager
+def _bar(job: str) -> Iterator[Show]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,11 +158,7 @@ async def watch(job: str) -> None:
                 detail=detail,
             )
 
-        async with seeker.store() as store:
-            state = await _wait(seeker, store, job, None, show)
-    click.echo(state)
-    if state != TaskState.SUCCEEDED:
-        sys.exit(EXIT_FAILED)
+        yield show
 
 
 @click.command()

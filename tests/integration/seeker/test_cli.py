@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,15 +65,30 @@ class Desk:
         asyncio.run(self._lead(lease_s))
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(
-            main,
-            arguments,
-            env={
-                "SEEKER_BROKER_URL": self.broker_url,
-                "SEEKER_MONGODB_URL": self.mongodb_url,
-                "SEEKER_DATABASE": self.database,
-            },
-        )
+        return CliRunner().invoke(main, arguments, env=self._env)
+
+    @contextlib.contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on for a while."""
+        code = "from seeker.cli import main; main()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, **self._env},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {
+            "SEEKER_BROKER_URL": self.broker_url,
+            "SEEKER_MONGODB_URL": self.mongodb_url,
+            "SEEKER_DATABASE": self.database,
+        }
 
     def drop(self) -> None:
         asyncio.run(self._drop())
@@ -132,3 +150,16 @@ def test_what_ended_otherwise_cannot_be_cancelled(desk: Desk) -> None:
     refused = desk.run("cancel", job)
     assert refused.exit_code == 2
     assert f"{job} has ended already: it is failed" in refused.stderr
+
+
+def test_watching_prints_a_document_for_each_change_and_exits_as_wait_does(desk: Desk) -> None:
+    job = desk.submit()
+    with desk.started("watch", job, "--json") as watching:
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        assert (first["job_id"], first["state"]) == (job, "pending")
+        desk.cancel(job)
+        *_, last = (json.loads(line) for line in watching.stdout)
+        assert last == json.loads(desk.run("status", job, "--json").stdout)
+        assert last["state"] == "cancelled"
+        assert watching.wait() == 1
