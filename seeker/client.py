@@ -156,7 +156,7 @@ class Client:
             return
         try:
             async with self.store() as store:
-                led = await store.led()
+                led = (await store.lease()).valid
                 for job_id in job_ids:
                     # Without a leader, nobody has read what was submitted a moment ago.
                     document = await (self.job(store, job_id) if led else store.job(job_id))

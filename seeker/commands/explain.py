@@ -46,7 +46,7 @@ async def explain(identifier: str, as_json: bool) -> None:
         groups = () if task.state.final else task.groups
         found = await _explain(store, job.spec, groups)
         blocking = await _blocking(store, job)
-        led = await store.led()
+        led = (await store.lease()).valid
     waits = explanation.waits(task) and not job.state.final
     remedy = _remedy(found, blocking, led=led) if waits else ""
     item = view.task(shown) if shown is not None else None
@@ -80,7 +80,7 @@ async def plan(as_json: bool, **options: Any) -> None:
     await seeker.check_awaited(spec.after)
     async with seeker.store() as store:
         found = await _explain(store, spec, ())
-        led = await store.led()
+        led = (await store.lease()).valid
     first = found.first(spec.agreement.replicas)
     remedy = "" if found.offers and led else _remedy(found, (), led=led)
     if as_json:

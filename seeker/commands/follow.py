@@ -26,6 +26,7 @@ from seeker import view
 from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, job_argument, work_argument
+from seeker.commands.leadership import warn_if_unled
 
 POLL_S = 0.2
 
@@ -57,6 +58,7 @@ async def status(identifier: str | None, limit: int, as_json: bool) -> None:
         else:
             task = view.task(await seeker.task(store, identifier))
             print_json(task) if as_json else view.print_task(task)
+        await warn_if_unled(store)
 
 
 @click.command()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -61,8 +62,11 @@ class Desk:
         """It has ended otherwise: nobody says how, so this does."""
         asyncio.run(self._update(job_id, "failed"))
 
-    def lead(self, lease_s: float = 60) -> None:
+    def lead(self, lease_s: float) -> None:
         asyncio.run(self._lead(lease_s))
+
+    def abdicate(self) -> None:
+        asyncio.run(self._abdicate())
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(main, arguments, env=self._env)
@@ -116,8 +120,10 @@ class Desk:
     async def _lead(self, lease_s: float) -> None:
         async with self._store() as store:
             assert await store.take_lease("somebody", lease_s) is None
-            if not lease_s:
-                await store.give_up_lease("somebody")
+
+    async def _abdicate(self) -> None:
+        async with self._store() as store:
+            await store.give_up_lease("somebody")
 
     async def _drop(self) -> None:
         async with self._store() as store:
@@ -163,3 +169,24 @@ def test_watching_prints_a_document_for_each_change_and_exits_as_wait_does(desk:
         assert last == json.loads(desk.run("status", job, "--json").stdout)
         assert last["state"] == "cancelled"
         assert watching.wait() == 1
+
+
+def test_where_no_seeker_leads_the_state_says_so_beside_what_it_prints(desk: Desk) -> None:
+    job = desk.submit()
+    questions = [("status",), ("status", job), ("status", f"{job}-0"), ("givers",)]
+    for question in questions:
+        told = desk.run(*question, "--json")
+        assert told.stderr == "no seeker has led yet: start `seeker run`\n"
+        assert json.loads(told.stdout) is not None
+
+    desk.lead(lease_s=60)
+    answers = [desk.run(*question, "--json") for question in questions]
+    assert [answer.stderr for answer in answers] == [""] * len(questions)
+
+    desk.abdicate()
+    for question, answer in zip(questions, answers, strict=True):
+        told = desk.run(*question, "--json")
+        assert told.stdout == answer.stdout
+        assert re.fullmatch(
+            r"no seeker leads since 20[\d-]+ [\d:]+ UTC: start `seeker run`\n", told.stderr
+        )
