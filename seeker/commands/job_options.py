@@ -149,8 +149,10 @@ def spec_of(options: Mapping[str, Any]) -> JobSpec:
                 for name in replaced:
                     values.pop(name, None)
         for name in MERGED:
-            if name in given and isinstance(values.get(name), dict):
-                given[name] = {**values[name], **given[name]}
+            if name in given and name in values:
+                written = values[name]
+                # What is no mapping stays as it is, to be refused below.
+                given[name] = {**written, **given[name]} if isinstance(written, dict) else written
         values.update(given)
         if "image" not in values:
             raise UserError("no image: name one, or a job file with -f (see --help)")
