@@ -41,7 +41,7 @@ class ContainerSpec(Part):
     command: tuple[str, ...] = ()
     """Empty: the image's own."""
     entrypoint: tuple[str, ...] = ()
-    """Empty: the image's own."""
+    """Empty: the image's own; one empty text: none, as Docker takes it."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     workdir: str | None = Field(default=None, pattern=r"^/")
     resources: Resources = Resources()

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -48,6 +48,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    model_validator,
 )
 from pytimeparse2 import parse as parse_duration
 
@@ -135,7 +136,8 @@ class WrittenJob(_Written):
 
     image: str
     command: tuple[Text, ...] = ()
-    entrypoint: tuple[Text, ...] = ()
+    entrypoint: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
+    """Empty: the image's own; an empty text: none, nor the image's command."""
     env: dict[str, Text] = Field(default_factory=dict)
     workdir: str | None = None
     resources: WrittenResources = WrittenResources()
@@ -166,6 +168,14 @@ class WrittenJob(_Written):
     matrix: dict[str, Annotated[tuple[Text, ...], BeforeValidator(_values)]] = Field(
         default_factory=dict
     )
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> Self:
+        if self.entrypoint == ("",) and not self.command:
+            raise ValueError(
+                "entrypoint '' takes away the image's own, and its command with it: name a command"
+            )
+        return self
 
     def spec(self) -> JobSpec:
         """

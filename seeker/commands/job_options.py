@@ -60,7 +60,7 @@ _OPTIONS = (
     # What runs
     click.option("-e", "--env", multiple=True, callback=pairs, help="NAME=VALUE; repeatable."),
     click.option("--workdir", help="Folder to start in, absolute."),
-    click.option("--entrypoint", help="Instead of the image's own."),
+    click.option("--entrypoint", help="Instead of the image's own; '' for none."),
     click.option("--cpus", type=float, help="CPU cores, fractions allowed.  [default: 1]"),
     click.option("--memory", help="Memory and swap, e.g. 512MiB.  [default: 256MiB]"),
     click.option("--disk", help="Disk, e.g. 2GiB.  [default: 1GiB]"),

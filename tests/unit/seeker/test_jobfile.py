@@ -252,3 +252,12 @@ def test_what_is_no_mapping_in_the_file_is_refused_though_an_option_adds_to_it(
     path = write("job.yaml", f"image: x\n{text}\n")
     with pytest.raises(UserError, match=rf"job\.yaml: {text.partition(':')[0]}: "):
         spec_of({"path": path, **options})
+
+
+def test_an_empty_entrypoint_takes_away_the_images_own(write: Any) -> None:
+    path = write("job.yaml", "image: x\ncommand: [true]\nentrypoint: ''\n")
+    for options in ({"path": path}, {"image": "x", "command": ("true",), "entrypoint": ""}):
+        assert spec_of(options).container.entrypoint == ("",)
+    assert spec_of({"path": path, "entrypoint": "sh"}).container.entrypoint == ("sh",)
+    with pytest.raises(UserError, match=r"the job: entrypoint '' .*: name a command"):
+        spec_of({"image": "x", "entrypoint": ""})
