@@ -107,7 +107,8 @@ class Client:
         """
         Raises:
             Unreachable: the database does not answer.
-            UserError: it refuses, or its URL is wrong.
+            UserError: it refuses.
+            SettingsError: its URL is wrong.
         """
         try:
             store = Catalogue(self._settings.mongodb_url, self._settings.database, timeout_s=3.0)
