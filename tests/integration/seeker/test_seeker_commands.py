@@ -9,9 +9,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -19,7 +19,6 @@ from click.testing import CliRunner, Result
 
 from schemas import identifiers
 from schemas.job import Command, ContainerSpec, JobSpec, Submission
-from seeker.changes import Changes
 from seeker.cli import main
 from seeker.fleet import Fleet
 from seeker.model import Now
@@ -30,6 +29,7 @@ from seeker.writes import Writes
 pytestmark = pytest.mark.timeout(60)
 
 NOW = Now(1000.0, datetime(2030, 1, 1, tzinfo=UTC))
+LATER = Now(NOW.monotonic + 100, NOW.wall + timedelta(seconds=100))
 
 
 @dataclass
@@ -46,9 +46,9 @@ class Desk:
     )
 
     def submit(self) -> str:
-        """A job of one task, which waits."""
+        """A job of one task, which waits a minute for a giver."""
         job_id = identifiers.new_job_id()
-        spec = JobSpec(container=ContainerSpec(image="image"))
+        spec = JobSpec(container=ContainerSpec(image="image"), queue_timeout_s=60)
         submission = Submission(job_id=job_id, submitted_at=NOW.wall, spec=spec)
         self.scheduler.submitted(submission, {}, NOW)
         self._commit()
@@ -58,15 +58,18 @@ class Desk:
         self.scheduler.commanded(Command(action="cancel", target=job_id, issued_at=NOW.wall), NOW)
         self._commit()
 
-    def fail(self, job_id: str) -> None:
-        """It has ended otherwise: nobody says how, so this does."""
-        asyncio.run(self._update(job_id, "failed"))
+    def let_time_out(self) -> None:
+        self.scheduler.ticked(LATER)
+        self._commit(LATER)
 
-    def lead(self, lease_s: float) -> None:
-        asyncio.run(self._lead(lease_s))
+    def lead(self) -> None:
+        self._do(lambda store: store.take_lease("somebody", 60))
 
     def abdicate(self) -> None:
-        asyncio.run(self._abdicate())
+        self._do(lambda store: store.give_up_lease("somebody"))
+
+    def drop(self) -> None:
+        self._do(lambda store: store._client.drop_database(self.database))
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(main, arguments, env=self._env)
@@ -94,40 +97,20 @@ class Desk:
             "SEEKER_DATABASE": self.database,
         }
 
-    def drop(self) -> None:
-        asyncio.run(self._drop())
+    def _commit(self, now: Now = NOW) -> None:
+        self.scheduler.place(now)
+        writes = Writes.of(self.scheduler.take_changes(), now)
+        self._do(lambda store: store.commit(writes))
 
-    def _commit(self) -> None:
-        self.scheduler.place(NOW)
-        asyncio.run(self._write(self.scheduler.take_changes()))
+    def _do(self, work: Callable[[Store], Awaitable[object]]) -> None:
+        async def done() -> None:
+            store = Store(self.mongodb_url, self.database)
+            try:
+                await work(store)
+            finally:
+                await store.close()
 
-    @contextlib.asynccontextmanager
-    async def _store(self) -> AsyncIterator[Store]:
-        store = Store(self.mongodb_url, self.database)
-        try:
-            yield store
-        finally:
-            await store.close()
-
-    async def _write(self, changes: Changes) -> None:
-        async with self._store() as store:
-            await store.commit(Writes.of(changes, NOW))
-
-    async def _update(self, job_id: str, state: str) -> None:
-        async with self._store() as store:
-            await store._jobs.update_one({"_id": job_id}, {"$set": {"state": state}})
-
-    async def _lead(self, lease_s: float) -> None:
-        async with self._store() as store:
-            assert await store.take_lease("somebody", lease_s) is None
-
-    async def _abdicate(self) -> None:
-        async with self._store() as store:
-            await store.give_up_lease("somebody")
-
-    async def _drop(self) -> None:
-        async with self._store() as store:
-            await store._client.drop_database(self.database)
+        asyncio.run(done())
 
 
 @pytest.fixture
@@ -152,7 +135,7 @@ def test_what_is_cancelled_already_may_be_cancelled_again(desk: Desk) -> None:
 
 def test_what_ended_otherwise_cannot_be_cancelled(desk: Desk) -> None:
     job = desk.submit()
-    desk.fail(job)
+    desk.let_time_out()
     refused = desk.run("cancel", job)
     assert refused.exit_code == 2
     assert f"{job} has ended already: it is failed" in refused.stderr
@@ -179,7 +162,7 @@ def test_where_no_seeker_leads_the_state_says_so_beside_what_it_prints(desk: Des
         assert told.stderr == "no seeker has led yet: start `seeker run`\n"
         assert json.loads(told.stdout) is not None
 
-    desk.lead(lease_s=60)
+    desk.lead()
     answers = [desk.run(*question, "--json") for question in questions]
     assert [answer.stderr for answer in answers] == [""] * len(questions)
 
