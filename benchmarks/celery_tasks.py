@@ -30,6 +30,6 @@ app.conf.update(
 )
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]  # Celery has no types.
 def noop() -> None:
     """Does nothing, as our engine does."""

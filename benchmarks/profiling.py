@@ -25,7 +25,7 @@ def find_py_spy() -> str:
     beside_python = Path(sys.executable).parent
     program = shutil.which("py-spy", path=f"{beside_python}:{os.environ.get('PATH', os.defpath)}")
     if program is None:
-        raise UserError("there is no py-spy: install it with `.venv/bin/pip install py-spy`")
+        raise UserError("there is no py-spy: `make venv` installs it")
     return program
 
 

@@ -8,30 +8,23 @@ StoreUnavailable   retriable: nothing is known of what was asked
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 import bson
 import structlog
-from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, UpdateOne, timeout
-from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne, timeout
+from pymongo.errors import BulkWriteError
 
 from channel import documents
 from channel.documents import Document, KeptResult, Registration
-from runtime.settings import SettingsError
-from runtime.urls import redact
+from runtime.mongodb import MongoDatabase
 from schemas.result import StoredResult
 
 log = structlog.get_logger(__name__)
-
-MAJORITY = WriteConcern(w="majority", j=True)
 
 PING_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 5.0
@@ -73,39 +66,21 @@ class Page(NamedTuple):
     """The cursor of the following page; `None`: there is none."""
 
 
-class Store:
-    """One connection pool; `close` ends it. Connects by itself, whenever the database is there."""
+class Store(MongoDatabase):
+    SETTING = "CHANNEL_MONGODB_URL"
+    # What is refused today, such as our password, may be mended: results are kept until then.
+    UNREACHABLE = REFUSED = StoreUnavailable
 
     def __init__(self, url: str, database: str) -> None:
         """
         Raises:
             SettingsError: the URL is none of a MongoDB.
         """
-        self._url = redact(url)
-        try:
-            self._client: AsyncMongoClient[Document] = AsyncMongoClient(
-                url,
-                serverSelectionTimeoutMS=int(READ_TIMEOUT_S * 1000),
-                timeoutMS=int(READ_TIMEOUT_S * 1000),
-                appname="channel",
-            )
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise SettingsError(
-                f"CHANNEL_MONGODB_URL {self._url!r} does not fit ({error}): "
-                "give it as mongodb://user:password@host:27017/?replicaSet=NAME"
-            ) from error
-        options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-        self._database = self._client.get_database(
-            database,
-            codec_options=options,
-            write_concern=MAJORITY,
-            read_concern=ReadConcern("majority"),
+        super().__init__(
+            url, database, timeout_s=READ_TIMEOUT_S, read_concern="majority", appname="channel"
         )
         self._results = self._database["results"]
         self._givers = self._database["givers"]
-
-    async def close(self) -> None:
-        await self._client.close()
 
     async def ping(self) -> None:
         """One round trip to the member that takes the writes.
@@ -253,14 +228,3 @@ class Store:
                 documents.to_registration(document)
                 async for document in self._givers.find().sort("_id", ASCENDING)
             ]
-
-    @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except PyMongoError as error:
-            # What follows the first sentence describes the driver's inner state.
-            reason = str(error).partition(", Timeout: ")[0][:500]
-            raise StoreUnavailable(
-                f"MongoDB at {self._url} does not answer as it should: {reason}"
-            ) from error

@@ -27,9 +27,13 @@ from runtime.http import AddressInUse, HttpServer
 from runtime.logs import configure_logging
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="seekgive")
 def main() -> None:
-    """Run containers on this host for seekers."""
+    """Run containers on this host for seekers.
+
+    Settings come from options, GIVER_* variables, or .local/env of a local stack.
+    """
 
 
 @main.command()
@@ -72,19 +76,26 @@ async def serve(settings: GiverSettings, engine: Engine | None = None) -> None:
 
 
 @main.command()
+@click.option("--url", help="http://host:8701.  [default: GIVER_URL, else this host's giver]")
 @json_option
 @async_command
-async def info(as_json: bool) -> None:
-    """What the giver running on this host says of itself."""
-    address = GiverAddress.load()
-    url = f"http://{address.http_host}:{address.http_port}/info"
+async def info(url: str | None, as_json: bool) -> None:
+    """What a running giver says of itself.
+
+    Of a local stack that is the first giver; `make status` has the addresses of all.
+    """
+    address = GiverAddress.load(url=url)
+    base = address.url or f"http://{address.http_host}:{address.http_port}"
+    url = f"{base.rstrip('/')}/info"
     try:
         async with httpx.AsyncClient(timeout=5) as client:
             response = await client.get(url)
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise UserError(f"{base!r} is no URL ({error}): give it as http://host:8701") from error
     except httpx.HTTPError as error:
         raise Unreachable(
-            f"no giver answers at {url} ({error or type(error).__name__}): "
-            "start one with `giver run`, or set GIVER_HTTP_PORT to its port"
+            f"no giver answers at {url} ({error or type(error).__name__}): start one with "
+            "`giver run`, or say with --url or GIVER_URL where it is"
         ) from error
     if response.status_code != 200:
         raise Failed(f"{url} answers {response.status_code}: {response.text}")

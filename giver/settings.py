@@ -33,6 +33,8 @@ class GiverAddress(ServiceSettings):
 
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8701
+    url: str | None = None
+    """Where `giver info` asks; `None`: at this host and port."""
 
 
 class GiverSettings(GiverAddress):

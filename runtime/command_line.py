@@ -1,6 +1,7 @@
 """What the command lines share: exit codes, error messages, `--json`.
 
-Exit codes: 0 success, 1 the task or job failed, 2 wrong use, 3 a service cannot be reached.
+Exit codes: 0 success, 1 the task or job failed, 2 wrong use, 3 a service cannot be reached, as it
+does not answer or as nobody said where it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, SettingsMissing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +32,8 @@ class UserError(click.ClickException):
 
 
 class Unreachable(click.ClickException):
-    """A service does not answer: the message names it, its address and what to look at."""
+    """A service does not answer: the message names it, its address and what to look at; or the
+    setting that would have its address."""
 
     exit_code = EXIT_UNREACHABLE
 
@@ -43,6 +45,9 @@ class Failed(click.ClickException):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+json_lines_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON document in a line for each change."
+)
 
 
 def print_json(document: Any) -> None:
@@ -51,12 +56,15 @@ def print_json(document: Any) -> None:
 
 
 def async_command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Run a coroutine as a click command; a wrong setting becomes wrong use."""
+    """Run a coroutine as a click command; a wrong setting becomes wrong use, a missing one a
+    service that cannot be reached."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return asyncio.run(function(*args, **kwargs))
+        except SettingsMissing as error:
+            raise Unreachable(str(error)) from error
         except SettingsError as error:
             raise UserError(str(error)) from error
         except KeyboardInterrupt:

@@ -17,6 +17,10 @@ class SettingsError(ValueError):
     """A setting is missing or wrong; the message names the variable, the value and the remedy."""
 
 
+class SettingsMissing(SettingsError):
+    """Nothing is wrong, but where a service is has not been said."""
+
+
 class ServiceSettings(BaseSettings):
     """Base of each service's settings; subclasses set `env_prefix`."""
 
@@ -29,13 +33,16 @@ class ServiceSettings(BaseSettings):
         An override of `None` counts as not given, so that command-line options can be passed on.
 
         Raises:
+            SettingsMissing: names each variable that is missing.
             SettingsError: names each variable that is missing or wrong.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
             return cls(_env_file=local_stack_env(), **given)
         except ValidationError as error:
-            raise SettingsError(cls._explain(error)) from error
+            missing = all(problem["type"] == "missing" for problem in error.errors())
+            kind = SettingsMissing if missing else SettingsError
+            raise kind(cls._explain(error)) from error
 
     @classmethod
     def _explain(cls, error: ValidationError) -> str:

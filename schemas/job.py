@@ -54,7 +54,7 @@ class ContainerSpec(Part):
     command: tuple[str, ...] = ()
     """Empty: the image's own."""
     entrypoint: tuple[str, ...] = ()
-    """Empty: the image's own."""
+    """Empty: the image's own; one empty text: none, as Docker takes it."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     workdir: str | None = Field(default=None, pattern=r"^/[^\x00]*$", max_length=4096)
     resources: Resources = Resources()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from schemas import identifiers
 from schemas.job import JobSpec, Resources
@@ -12,6 +13,15 @@ from seeker.database import Database
 from seeker.documents import Document
 
 TASKS_READ_AT_ONCE = 10_000
+
+
+class Lease(NamedTuple):
+    """The right to lead."""
+
+    valid: bool
+    """Somebody has it."""
+    ends_at: datetime | None
+    """Ended, if nobody has it; `None`: nobody ever had."""
 
 
 class Catalogue(Database):
@@ -100,8 +110,11 @@ class Catalogue(Database):
                 async for found in await self._tasks.aggregate(stages)
             ]
 
-    async def led(self) -> bool:
-        """Whether some seeker leads now."""
-        valid = {"_id": "leader", "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+    async def lease(self) -> Lease:
+        """Whether some seeker leads now, by the database's clock."""
+        valid = {"$gt": ["$expires_at", "$$NOW"]}
         async with self._translated():
-            return await self._leases.find_one(valid) is not None
+            found = await self._leases.find_one(
+                {"_id": "leader"}, {"expires_at": 1, "valid": valid}
+            )
+        return Lease(found["valid"], found["expires_at"]) if found else Lease(False, None)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import click
 
 from runtime import lifecycle
-from runtime.command_line import UserError, async_command
+from runtime.command_line import async_command
 from runtime.logs import configure_logging, silence_logging
 from seeker.commands.enqueue import enqueue, retry
 from seeker.commands.explain import explain, plan
 from seeker.commands.follow import cancel, status, wait, watch
 from seeker.commands.givers import givers
 from seeker.commands.result import result
-from seeker.database import StoreError
 from seeker.service import SeekerService
 from seeker.settings import SeekerSettings
 
@@ -34,11 +33,7 @@ async def run() -> None:
     settings = SeekerSettings.load()
     configure_logging(settings.log_level, settings.log_format)
     guard = lifecycle.TaskGuard()
-    try:
-        service = SeekerService(settings, guard)
-    except StoreError as error:
-        raise UserError(str(error)) from error
-    await lifecycle.run([service], guard)
+    await lifecycle.run([SeekerService(settings, guard)], guard)
 
 
 for command in (enqueue, plan, status, watch, wait, result, explain, cancel, retry, givers):

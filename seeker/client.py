@@ -107,7 +107,8 @@ class Client:
         """
         Raises:
             Unreachable: the database does not answer.
-            UserError: it refuses, or its URL is wrong.
+            UserError: it refuses.
+            SettingsError: its URL is wrong.
         """
         try:
             store = Catalogue(self._settings.mongodb_url, self._settings.database, timeout_s=3.0)
@@ -156,7 +157,7 @@ class Client:
             return
         try:
             async with self.store() as store:
-                led = await store.led()
+                led = (await store.lease()).valid
                 for job_id in job_ids:
                     # Without a leader, nobody has read what was submitted a moment ago.
                     document = await (self.job(store, job_id) if led else store.job(job_id))
@@ -191,6 +192,7 @@ class Client:
         """
         Raises:
             Unreachable: the channel does not answer.
+            UserError: its URL is wrong.
         """
         url = f"{self._settings.channel_url.rstrip('/')}/v1/results/{result_id}"
         try:
@@ -202,7 +204,12 @@ class Client:
                 f"the channel answered {error.response.status_code} to {url}: "
                 f"{error.response.text[:200]}"
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise UserError(
+                f"SEEKER_CHANNEL_URL={self._settings.channel_url!r} does not fit ({error}): "
+                "give it as http://host:8700"
+            ) from error
+        except httpx.HTTPError as error:
             raise Unreachable(
                 f"the channel at {self._settings.channel_url} does not answer ({error}): "
                 "see that `channel serve` runs, or mend SEEKER_CHANNEL_URL"

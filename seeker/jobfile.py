@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -48,6 +48,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    model_validator,
 )
 from pytimeparse2 import parse as parse_duration
 
@@ -135,7 +136,8 @@ class WrittenJob(_Written):
 
     image: str
     command: tuple[Text, ...] = ()
-    entrypoint: tuple[Text, ...] = ()
+    entrypoint: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
+    """Empty: the image's own; an empty text: none, nor the image's command."""
     env: dict[str, Text] = Field(default_factory=dict)
     workdir: str | None = None
     resources: WrittenResources = WrittenResources()
@@ -166,6 +168,14 @@ class WrittenJob(_Written):
     matrix: dict[str, Annotated[tuple[Text, ...], BeforeValidator(_values)]] = Field(
         default_factory=dict
     )
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> Self:
+        if self.entrypoint == ("",) and not self.command:
+            raise ValueError(
+                "entrypoint '' takes away the image's own, and its command with it: name a command"
+            )
+        return self
 
     def spec(self) -> JobSpec:
         """
@@ -250,16 +260,38 @@ def build(values: dict[str, Any], source: str) -> JobSpec:
     return spec
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML forbids and PyYAML takes: a key that is there twice. The last would win."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if (key.tag, key.value) in seen:
+                before = seen[key.tag, key.value]
+                raise JobFileError(
+                    f"key {key.value!r} is there twice, in line {before} and in line {line}: "
+                    "remove one of them"
+                )
+            seen[key.tag, key.value] = line
+        return node
+
+
 def read(path: Path) -> dict[str, Any]:
     """The keys of a job file, not yet checked.
 
     Raises:
-        JobFileError: it cannot be read, or is no YAML mapping.
+        JobFileError: it cannot be read, is no YAML mapping, or has a key twice.
     """
     try:
-        values = yaml.safe_load(path.read_bytes())
+        values = yaml.load(path.read_bytes(), _Loader)  # noqa: S506  It is a SafeLoader.
     except OSError as error:
         raise JobFileError(f"{path} cannot be read: {error.strerror}") from error
+    except JobFileError as error:
+        raise JobFileError(f"{path}: {error}") from error
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         raise JobFileError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):

@@ -26,6 +26,9 @@ LABEL_SHOWN = 200
 STRATEGY = 0.1
 """What the difference between an empty and a full giver weighs, beside speed and queue."""
 
+MORE = "ask for less, or add a giver that has more"
+OTHER_PLATFORM = "ask for another platform, or add a giver of this one"
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -57,10 +60,10 @@ class Refused(NamedTuple):
     reason: str
     kind: str
     """The reason without its figures, to count alike ones."""
+    remedy: str
+    """What a person can do; of what passes by itself, what will have happened then."""
     lasting: bool = False
     """Waiting for other tasks to finish would not help."""
-    cordoned: bool = False
-    """It would do but for the operator's word."""
 
 
 def consider(giver: Giver, demand: Demand, now: float) -> Offer | Refused:
@@ -84,13 +87,18 @@ def tried(giver: Giver, groups: Iterable[str]) -> Refused | None:
         if giver.beat.owner
         else "has this task already"
     )
-    return Refused(giver_id=giver.id, reason=reason, kind="have this task already", lasting=True)
+    kind = "have this task already, or their owner has"
+    remedy = "add a giver that has not had this task, nor has its owner"
+    return Refused(giver.id, reason, kind, remedy, lasting=True)
 
 
 def unfit(giver: Giver, demand: Demand) -> Refused | None:
     """Why the giver will not do even when idle: by what it says of itself, until it says else."""
-    reason = lacking(giver.beat.capacity, demand.resources) or _mismatch(giver, demand.placement)
-    return Refused(giver.id, *reason, lasting=True) if reason else None
+    short = lacking(giver.beat.capacity, demand.resources)
+    if short is not None:
+        return Refused(giver.id, *short, remedy=MORE, lasting=True)
+    wrong = _mismatch(giver, demand.placement)
+    return Refused(giver.id, *wrong, lasting=True) if wrong is not None else None
 
 
 def hindrance(giver: Giver, demand: Demand, load: float, now: float) -> Refused | None:
@@ -99,13 +107,14 @@ def hindrance(giver: Giver, demand: Demand, load: float, now: float) -> Refused 
         because = f": {giver.cordon.reason}" if giver.cordon.reason else ""
         kind = f"are {giver.cordon.kind} by the operator"
         reason = f"{giver.cordon.kind} by the operator{because}"
-        return Refused(giver.id, reason, kind, lasting=True, cordoned=True)
+        remedy = f"`seeker givers resume {giver.id}`"
+        return Refused(giver.id, reason, kind, remedy, lasting=True)
     if giver.session is None or giver.unreachable:
-        return Refused(giver.id, "is not connected", "are not connected")
+        return Refused(giver.id, "is not connected", "are not connected", "is connected again")
     state = giver.beat.state
     if state is not GiverState.READY:
         detail = f": {giver.beat.state_reason}" if giver.beat.state_reason else ""
-        return Refused(giver.id, f"is {state}{detail}", f"are {state}")
+        return Refused(giver.id, f"is {state}{detail}", f"are {state}", "is ready again")
     setback = giver.setbacks.get(demand.image)
     if setback is not None and now < setback.until:
         times = f"{setback.count} times" if setback.count > 1 else "once"
@@ -113,27 +122,42 @@ def hindrance(giver: Giver, demand: Demand, load: float, now: float) -> Refused 
             giver.id,
             f"failed {times} with this image, and pauses for {setback.until - now:.0f} s",
             "pause after failures with this image",
+            "has paused",
         )
     if load > giver.most_load:
-        return Refused(giver.id, "is full", "are full")
+        return Refused(giver.id, "is full", "are full", "has room")
     return None
 
 
-def _mismatch(giver: Giver, wanted: Placement) -> tuple[str, str] | None:
+def _mismatch(giver: Giver, wanted: Placement) -> tuple[str, str, str] | None:
+    """Reason, kind and remedy."""
     beat = giver.beat
     if wanted.os and wanted.os != beat.platform.os:
-        return f"runs {beat.platform.os}, {wanted.os} is needed", "have another operating system"
+        return (
+            f"runs {beat.platform.os}, {wanted.os} is needed",
+            "have another operating system",
+            OTHER_PLATFORM,
+        )
     if wanted.architecture and wanted.architecture != beat.platform.architecture:
         return (
             f"is {beat.platform.architecture}, {wanted.architecture} is needed",
             "have another architecture",
+            OTHER_PLATFORM,
         )
     for name, value in wanted.labels.items():
         if beat.labels.get(name) != value:
             has = f"={beat.labels[name][:LABEL_SHOWN]}" if name in beat.labels else " is absent"
-            return f"label {name}{has}, {name}={value} is needed", f"lack label {name}={value}"
+            return (
+                f"label {name}{has}, {name}={value} is needed",
+                f"lack label {name}={value}",
+                f"do without the label {name}={value}, or add a giver that has it",
+            )
     if wanted.require and giver.evaluate(wanted.require) is not True:
-        return f"does not fulfil {wanted.require}", f"do not fulfil {wanted.require}"
+        return (
+            f"does not fulfil {wanted.require}",
+            f"do not fulfil {wanted.require}",
+            f"require something else than {wanted.require}, or add a giver that fulfils it",
+        )
     return None
 
 
@@ -224,14 +248,13 @@ def remedy(refusals: list[Refused]) -> str:
     """What would have to change for a task that waits, as far as that can be told."""
     if not refusals:
         return "start a giver with `giver run`"
-    if any(not refused.lasting for refused in refusals):
-        return "it goes out as soon as one of them has room, or is ready again"
-    cordoned = next((refused.giver_id for refused in refusals if refused.cordoned), None)
-    if cordoned is not None:
-        return f"nothing else at hand will do: `seeker givers resume {cordoned}`, or add a giver"
-    kinds = Counter(refused.kind for refused in refusals)
-    commonest = kinds.most_common(1)[0][0]
-    return f"nothing at hand will do: ask for less, or add a giver (most {commonest})"
+    passing = [refused for refused in refusals if not refused.lasting]
+    # What helps with most of them first.
+    counted = Counter(refused.remedy for refused in passing or refusals).most_common(3)
+    remedies = [each for each, _ in counted]
+    if passing:
+        return f"it goes out as soon as one of them {' or '.join(remedies)}"
+    return f"no giver at hand will do: {'; or '.join(remedies)}"
 
 
 def _mib(size: int) -> str:

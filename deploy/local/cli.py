@@ -74,7 +74,13 @@ def up(givers: int | None) -> None:
 
 
 @main.command()
-@click.option("--package", "packages", multiple=True, help="A program to install when missing.")
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="NAME",
+    help="A program to install when missing; PACKAGE=PROGRAM where their names differ.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def infra(packages: tuple[str, ...], command: tuple[str, ...]) -> None:
     """Start Docker, RabbitMQ and MongoDB only.

@@ -73,8 +73,9 @@ def _loads(library: str) -> bool:
 
 
 def program(name: str) -> Package:
-    """A package that is called like the program in it."""
-    return Package(name, lambda: find_program(name) is not None)
+    """`PACKAGE`, called like the program in it, or `PACKAGE=PROGRAM`."""
+    package, _, program = name.partition("=")
+    return Package(package, lambda: find_program(program or package) is not None)
 
 
 DOCKER = (

@@ -114,6 +114,8 @@ class Plan:
             "LOCAL_BROKER_URL": state.broker.url,
             "LOCAL_MONGODB_URL": state.mongodb.url,
         }
+        if state.givers:
+            variables["GIVER_URL"] = f"http://127.0.0.1:{self.port(giver_name(1))}"
         if state.docker.url != SYSTEM_SOCKET:
             variables["DOCKER_HOST"] = variables["GIVER_DOCKER_HOST"] = state.docker.url
         if state.broker.private:

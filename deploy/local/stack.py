@@ -109,7 +109,7 @@ class Stack:
         """Docker, broker and database, without our own services.
 
         Args:
-            also: programs to install when missing, from packages of the same names.
+            also: programs to install when missing, as `packages.program` takes them.
 
         Raises:
             StackError: names the step that failed and the remedy.

@@ -47,7 +47,7 @@ async def explain(identifier: str, as_json: bool) -> None:
         groups = () if task.state.final else task.groups
         found = await _explain(store, job.spec, groups)
         blocking = await _blocking(store, job)
-        led = await store.led()
+        led = (await store.lease()).valid
     # A job whose last task is placed has no next one.
     any_left = shown is not None or document["counts"][TaskState.PENDING.value] > 0
     waits = any_left and explanation.waits(task) and not job.state.final
@@ -83,7 +83,7 @@ async def plan(as_json: bool, **options: Any) -> None:
     await seeker.check_awaited(spec.after)
     async with seeker.store() as store:
         found = await _explain(store, spec, ())
-        led = await store.led()
+        led = (await store.lease()).valid
     first = found.first(spec.agreement.replicas)
     remedy = "" if found.offers and led else _remedy(found, (), led=led)
     if as_json:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from runtime.command_line import (
     Failed,
     UserError,
     async_command,
+    json_lines_option,
     json_option,
     print_json,
 )
@@ -24,8 +26,12 @@ from seeker import view
 from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, job_argument, work_argument
+from seeker.commands.leadership import warn_if_unled
 
 POLL_S = 0.2
+
+Show = Callable[[dict[str, Any]], None]
+"""Of a document of a job or a task, as it is in the database."""
 
 
 @click.command()
@@ -52,6 +58,7 @@ async def status(identifier: str | None, limit: int, as_json: bool) -> None:
         else:
             task = view.task(await seeker.task(store, identifier))
             print_json(task) if as_json else view.print_task(task)
+        await warn_if_unled(store)
 
 
 @click.command()
@@ -80,15 +87,15 @@ async def _wait(
     store: Catalogue,
     identifier: str,
     timeout_s: float | None,
-    progress: Callable[[dict[str, Any]], None],
+    show: Show,
 ) -> str:
-    """Poll until final; `progress` is called with each document of a job."""
+    """Poll until final; `show` is called with each document found."""
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s if timeout_s is not None else None
     is_job = identifiers.is_job_id(identifier)
     while True:
         document = await (seeker.job if is_job else seeker.task)(store, identifier)
-        progress(document)
+        show(document)
         state = str(document["state"])
         if TaskState(state).final:
             return state
@@ -97,24 +104,49 @@ async def _wait(
         await asyncio.sleep(POLL_S)
 
 
-def progress_bar() -> Progress:
-    """With a `detail` beside it, in which a bracket is no markup: it quotes jobs and givers."""
-    return Progress(
+@click.command()
+@job_argument()
+@json_lines_option
+@async_command
+async def watch(job: str, as_json: bool) -> None:
+    """Follow a job's progress until it ends; exit as `wait`."""
+    seeker = client()
+    async with seeker.store() as store:
+        if as_json:
+            state = await _wait(seeker, store, job, None, _printer())
+        else:
+            with progress(job) as show:
+                state = await _wait(seeker, store, job, None, show)
+            click.echo(state)
+    if state != TaskState.SUCCEEDED:
+        sys.exit(EXIT_FAILED)
+
+
+def _printer() -> Show:
+    """Prints what `seeker status JOB --json` would, whenever that has changed."""
+    told: dict[str, Any] = {}
+
+    def show(document: dict[str, Any]) -> None:
+        nonlocal told
+        found = view.job(document)
+        if found != told:
+            told = found
+            print_json(found)
+
+    return show
+
+
+@contextlib.contextmanager
+def progress(job: str) -> Iterator[Show]:
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        # It quotes jobs and givers: a bracket there is no markup.
         TextColumn("{task.fields[detail]}", markup=False),
         TimeElapsedColumn(),
     )
-
-
-@click.command()
-@job_argument()
-@async_command
-async def watch(job: str) -> None:
-    """Follow a job's progress until it ends; exit as `wait`."""
-    seeker = client()
-    with progress_bar() as bar:
+    with Progress(*columns) as bar:
         row = bar.add_task(job, total=None, detail="")
 
         def show(document: dict[str, Any]) -> None:
@@ -129,11 +161,7 @@ async def watch(job: str) -> None:
                 detail=detail,
             )
 
-        async with seeker.store() as store:
-            state = await _wait(seeker, store, job, None, show)
-    click.echo(state)
-    if state != TaskState.SUCCEEDED:
-        sys.exit(EXIT_FAILED)
+        yield show
 
 
 @click.command()
@@ -143,16 +171,21 @@ async def watch(job: str) -> None:
 async def cancel(identifier: str, as_json: bool) -> None:
     """Cancel a job or a task.
 
-    It is cancelled once its containers are gone.
+    It is cancelled once its containers are gone. Cancelling it again is no error; cancelling what
+    has succeeded or failed is.
     """
     seeker = client()
     async with seeker.store() as store:
         look = seeker.job if identifiers.is_job_id(identifier) else seeker.task
         state = str((await look(store, identifier))["state"])
-    if TaskState(state).final:
+    cancelled = state == TaskState.CANCELLED
+    if TaskState(state).final and not cancelled:
         raise UserError(f"{identifier} has ended already: it is {state}")
-    await seeker.command("cancel", identifier)
+    if not cancelled:
+        await seeker.command("cancel", identifier)
     if as_json:
-        print_json({"id": identifier, "cancel_requested": True})
+        print_json({"id": identifier, "state": state, "cancel_requested": not cancelled})
+    elif cancelled:
+        click.echo(f"{identifier} is cancelled already")
     else:
         click.echo(f"cancel requested; `seeker wait {identifier}` tells when it is done")

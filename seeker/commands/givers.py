@@ -11,6 +11,7 @@ import click
 from runtime.command_line import async_command, json_option, print_json
 from seeker import view
 from seeker.commands.arguments import client, giver_argument
+from seeker.commands.leadership import warn_if_unled
 from seeker.documents import Document
 
 DONE_WITHIN_S = 5.0
@@ -48,7 +49,8 @@ def givers(context: click.Context, former: bool, as_json: bool) -> None:
 async def _list(former: bool, as_json: bool) -> None:
     async with client().store() as store:
         found = [view.giver(document) for document in await store.givers(former=former)]
-    print_json(found) if as_json else view.print_givers(found)
+        print_json(found) if as_json else view.print_givers(found)
+        await warn_if_unled(store)
 
 
 @givers.command()
@@ -60,7 +62,8 @@ async def show(giver_id: str, as_json: bool) -> None:
     seeker = client()
     async with seeker.store() as store:
         found = view.giver(await seeker.giver(store, giver_id))
-    print_json(found) if as_json else view.print_giver(found)
+        print_json(found) if as_json else view.print_giver(found)
+        await warn_if_unled(store)
 
 
 @givers.command()

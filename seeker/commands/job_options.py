@@ -60,7 +60,7 @@ _OPTIONS = (
     # What runs
     click.option("-e", "--env", multiple=True, callback=pairs, help="NAME=VALUE; repeatable."),
     click.option("--workdir", help="Folder to start in, absolute."),
-    click.option("--entrypoint", help="Instead of the image's own."),
+    click.option("--entrypoint", help="Instead of the image's own; '' for none."),
     click.option("--cpus", type=float, help="CPU cores, fractions allowed.  [default: 1]"),
     click.option("--memory", help="Memory and swap, e.g. 512MiB.  [default: 256MiB]"),
     click.option("--disk", help="Disk, e.g. 2GiB.  [default: 1GiB]"),
@@ -149,8 +149,10 @@ def spec_of(options: Mapping[str, Any]) -> JobSpec:
                 for name in replaced:
                     values.pop(name, None)
         for name in MERGED:
-            if name in given and isinstance(values.get(name), dict):
-                given[name] = {**values[name], **given[name]}
+            if name in given and name in values:
+                written = values[name]
+                # What is no mapping stays as it is, to be refused below.
+                given[name] = {**written, **given[name]} if isinstance(written, dict) else written
         values.update(given)
         if "image" not in values:
             raise UserError("no image: name one, or a job file with -f (see --help)")

@@ -31,6 +31,13 @@ def test_a_result_comes_back_by_seeker_by_channel_and_by_rest(user: User) -> Non
     assert httpx.get(url).json()["digest"] == result["digest"]
 
 
+def test_a_giver_of_the_stack_says_what_it_is(user: User) -> None:
+    first, second, _ = user.stack.giver_ids.values()
+    assert user.run("giver", "info", "--json").json["giver_id"] == first
+    others = (each.address for each in user.stack.status() if each.name == "giver-2")
+    assert user.run("giver", "info", "--json", "--url", *others).json["giver_id"] == second
+
+
 def test_every_vote_is_kept(user: User) -> None:
     job = user.enqueue("busybox:local", "--replicas", "3", "--quorum", "3", "--", "echo", "x")
     assert user.run("seeker", "wait", job).code == 0

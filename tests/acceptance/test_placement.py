@@ -261,7 +261,7 @@ def test_a_task_goes_where_it_must_and_the_reasons_are_told(whole_fleet: Fleet, 
     assert set(GIVERS) - set(refused) >= set(goes_to)
     if not goes_to:
         assert set(refused) == set(GIVERS)
-        assert "ask for less, or add a giver" in explained["remedy"]
+        assert "another platform, or add a giver" in explained["remedy"]
         assert fleet.user.run("seeker", "cancel", job).code == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -181,6 +182,42 @@ async def test_a_command_that_cannot_run_fails_as_in_a_shell(
     assert (result.outcome, result.exit_code) == (Outcome.FAILED, code)
     assert "command" in result.reason
     await none_left(containers)
+
+
+@pytest.fixture
+def talker(docker_client: docker.APIClient, image: str) -> str:
+    """An image whose entrypoint says what it was given."""
+    tag = f"{image}-talker"
+    recipe = f'FROM {image}\nENTRYPOINT ["/bin/echo", "talker:"]\nCMD ["nothing"]\n'
+    for event in docker_client.build(
+        fileobj=io.BytesIO(recipe.encode()), tag=tag, rm=True, forcerm=True, decode=True
+    ):
+        assert "error" not in event, event
+    return tag
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "command", "said"),
+    [
+        ((), (), "talker: nothing\n"),
+        ((), ("/bin/echo", "hi"), "talker: /bin/echo hi\n"),
+        (("/bin/echo", "instead:"), ("hi",), "instead: hi\n"),
+        (("",), ("/bin/echo", "hi"), "hi\n"),
+    ],
+)
+async def test_an_images_entrypoint_stays_is_replaced_or_is_cleared(
+    giver: GiverService,
+    desk: Desk,
+    assign: Assign,
+    talker: str,
+    entrypoint: tuple[str, ...],
+    command: tuple[str, ...],
+    said: str,
+) -> None:
+    assignment = assign(image=talker, entrypoint=entrypoint, command=command)
+    await desk.dispatch(assignment)
+    result = await desk.result(assignment)
+    assert (result.outcome, result.stdout) == (Outcome.SUCCEEDED, said), result.reason
 
 
 async def test_without_an_init_a_missing_command_fails_alike(

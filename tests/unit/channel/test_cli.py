@@ -75,7 +75,7 @@ def test_a_url_that_is_none_is_wrong_use(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_serving_names_every_setting_that_is_missing() -> None:
     run = channel("serve")
-    assert run.exit_code == 2
+    assert run.exit_code == 3
     assert "CHANNEL_BROKER_URL is not set" in run.stderr
     assert "CHANNEL_MONGODB_URL is not set" in run.stderr
 

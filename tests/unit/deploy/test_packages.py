@@ -17,6 +17,11 @@ def test_only_what_is_missing_is_asked_for() -> None:
     assert packages.missing([*wanted, packages.program("sh")]) == ["away"]
 
 
+def test_a_program_may_be_called_otherwise_than_its_package() -> None:
+    named = [packages.program(name) for name in ("shells=sh", "missing=no-such-program")]
+    assert packages.missing(named) == ["missing"]
+
+
 def test_without_a_right_to_install_the_command_to_type_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         MissingRight,

@@ -12,7 +12,7 @@ from schemas.heartbeat import Capacity
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources
 from schemas.states import AssignmentState, GiverState, TaskState
 from seeker import documents, explanation, view
-from seeker.commands.follow import progress_bar
+from seeker.commands.follow import progress
 from seeker.explanation import Explanation
 from seeker.fleet import Fleet
 from seeker.model import Assignment, Giver, Job, Task
@@ -23,10 +23,10 @@ from tests.unit.seeker.conftest import START, World, beat
 JOB = "01J00000000000000000000000"
 
 
-def spec(require: str = "", **resources: Any) -> JobSpec:
+def spec(require: str = "", placement: Placement | None = None, **resources: Any) -> JobSpec:
     return JobSpec(
         container=ContainerSpec(image="image", resources=Resources(**resources)),
-        placement=Placement(require=require),
+        placement=placement or Placement(require=require),
     )
 
 
@@ -98,17 +98,56 @@ def test_every_refusal_has_its_reason_and_those_that_pass_come_first(world: Worl
         ("small", "has 0.5 CPUs, 1 are needed"),
         ("tried", "it, or another giver of alice, has this task already"),
     ]
-    assert found.remedy.startswith("it goes out as soon as")
+    assert found.remedy == "it goes out as soon as one of them is ready again"
 
 
-def test_when_nobody_will_ever_do_the_remedy_says_so(world: World) -> None:
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        (spec(cpus=99), "ask for less, or add a giver that has more"),
+        (spec(gpus=1), "ask for less, or add a giver that has more"),
+        (
+            spec(placement=Placement(os="plan9")),
+            "ask for another platform, or add a giver of this one",
+        ),
+        (
+            spec(placement=Placement(labels={"disk": "ssd"})),
+            "do without the label disk=ssd, or add a giver that has it",
+        ),
+        (
+            spec(require="cpus > 10"),
+            "require something else than cpus > 10, or add a giver that fulfils it",
+        ),
+    ],
+)
+def test_when_nobody_will_ever_do_the_remedy_is_about_what_they_lack(
+    world: World, asked: JobSpec, remedy: str
+) -> None:
     world.join("g1", "g2")
-    found = explain(world, spec(require="cpus > 10"))
-    assert found.remedy.startswith("nothing at hand will do")
-    assert "do not fulfil cpus > 10" in found.remedy
-    world.command("drain", "g1")
-    world.command("quarantine", "g2")
-    assert "`seeker givers resume g1`" in explain(world, spec()).remedy
+    assert explain(world, asked).remedy == f"no giver at hand will do: {remedy}"
+
+
+def test_the_remedy_for_a_cordon_is_to_end_it_and_for_a_task_tried_a_new_giver(
+    world: World,
+) -> None:
+    world.join("g1", "g2", owner="alice")
+    world.join("g3")
+    world.command("quarantine", "g3")
+    assert explain(world, spec(), "owner alice").remedy == (
+        "no giver at hand will do: add a giver that has not had this task, nor has its owner; "
+        "or `seeker givers resume g3`"
+    )
+
+
+def test_what_passes_by_itself_is_told_with_what_must_happen(world: World) -> None:
+    world.join("full", "away")
+    world.fleet.givers["full"].load.cpus = 1000
+    world.fleet.givers["away"].unreachable = True
+    found = explain(world, spec())
+    assert found.remedy in (
+        "it goes out as soon as one of them has room or is connected again",
+        "it goes out as soon as one of them is connected again or has room",
+    )
     assert explain(World(), spec()).remedy == "start a giver with `giver run`"
 
 
@@ -212,8 +251,9 @@ def test_ids_are_never_broken_whatever_the_width(
 
 
 def test_what_a_job_waits_for_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar() as bar:
-        bar.add_task("job", total=1, detail="label a is absent, a=[/b] is needed")
+    counts = {"pending": 1, "active": 0, "succeeded": 0, "failed": 0, "cancelled": 0}
+    with progress("job") as show:
+        show({"counts": counts, "waiting_reason": "label a is absent, a=[/b] is needed"})
     assert "[/b]" in "".join(capsys.readouterr().out.split())
 
 

@@ -218,3 +218,57 @@ def test_a_file_nested_too_deeply_is_refused(tmp_path: Path) -> None:
     path.write_text("[" * 5000)
     with pytest.raises(jobfile.JobFileError, match="is not YAML"):
         jobfile.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("image: x\nname: y\nimage: z\n", "'image' is there twice, in line 1 and in line 3"),
+        ("image: x\nenv:\n  A: 1\n  'A': 2\n", "'A' is there twice, in line 3 and in line 4"),
+        ("image: x\nparameters: [{a: 1, a: 2}]\n", "'a' is there twice, in line 2"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named_with_its_lines(
+    write: Any, text: str, told: str
+) -> None:
+    with pytest.raises(jobfile.JobFileError) as caught:
+        jobfile.read(write("job.yaml", text))
+    assert "job.yaml: key " in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_mappings_may_share_entries_and_replace_them(write: Any) -> None:
+    path = write(
+        "job.yaml",
+        "image: x\nenv: &base {A: 1, B: 1}\nlabels: &more {<<: *base, A: 2}\n"
+        "parameters: [{<<: *more, A: 3}]\n",
+    )
+    spec = jobfile.build(jobfile.read(path), str(path))
+    assert spec.placement.labels == {"A": "2", "B": "1"}
+    assert spec.parameters == ({"A": "3", "B": "1"},)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("resources: [1]", {"cpus": 2.0}),
+        ("env: hello", {"env": {"A": "1"}}),
+        ("labels: 7", {"labels": {"a": "1"}}),
+        ("matrix:", {"matrix": {"a": ("1", "2")}}),
+    ],
+)
+def test_what_is_no_mapping_in_the_file_is_refused_though_an_option_adds_to_it(
+    write: Any, text: str, options: dict[str, Any]
+) -> None:
+    path = write("job.yaml", f"image: x\n{text}\n")
+    with pytest.raises(UserError, match=rf"job\.yaml: {text.partition(':')[0]}: "):
+        spec_of({"path": path, **options})
+
+
+def test_an_empty_entrypoint_takes_away_the_images_own(write: Any) -> None:
+    path = write("job.yaml", "image: x\ncommand: [true]\nentrypoint: ''\n")
+    for options in ({"path": path}, {"image": "x", "command": ("true",), "entrypoint": ""}):
+        assert spec_of(options).container.entrypoint == ("",)
+    assert spec_of({"path": path, "entrypoint": "sh"}).container.entrypoint == ("sh",)
+    with pytest.raises(UserError, match=r"the job: entrypoint '' .*: name a command"):
+        spec_of({"image": "x", "entrypoint": ""})

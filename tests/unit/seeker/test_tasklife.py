@@ -9,6 +9,7 @@ from schemas.heartbeat import Capacity
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker.model import Assignment, Job
+from seeker.writes import Writes
 from tests.unit.seeker.conftest import World
 
 SMALL = ContainerSpec(image="image", resources=Resources(cpus=0.1))
