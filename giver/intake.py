@@ -68,6 +68,9 @@ class Intake:
             except LinkStopped:
                 return
             ids = [each for delivery in batch for each in delivery.message.assignment_ids]
+            if not ids:  # The seeker only wanted to know whether somebody is here.
+                self._control.ack(batch)
+                continue
             self._ledger.cancelled(ids)
             try:
                 await self._journal.remember_cancels(ids)

@@ -39,6 +39,7 @@ class CancelAssignments(Message):
     """On `control.<giver>.<session>`: stop these, and report each as cancelled.
 
     An assignment that the giver does not know is remembered as cancelled, should it arrive late.
+    Without any it asks for nothing: that the broker takes it shows that the giver is connected.
     """
 
-    assignment_ids: tuple[AssignmentId, ...] = Field(min_length=1)
+    assignment_ids: tuple[AssignmentId, ...]

@@ -139,11 +139,11 @@ def task_from(document: Document, job: Job) -> Task:
         votes=[_vote_from(vote) for vote in document["votes"]],
         earlier_votes=[_vote_from(vote) for vote in document["earlier_votes"]],
     )
-    for number, item in enumerate(document["assignments"], start=1):
+    for item in document["assignments"]:
         task.assignments.append(
             Assignment(
                 task=task,
-                number=number,
+                number=int(item["assignment_id"].rpartition("-")[2]),
                 giver_id=item["giver_id"],
                 group=item["group"],
                 parts=item["parts"],

@@ -91,19 +91,23 @@ class Fleet:
             del self._journal[:dropped]
             self._dropped += dropped
 
-    def back_off(self, giver: Giver, image: str, now: Now) -> None:
+    def back_off(self, giver: Giver, image: str, job_id: str, now: Now) -> None:
         """Give a giver that refused, or failed for its own reasons, a pause, doubling each time.
 
         Without it, a giver that fails fast would look like the least loaded one and get everything.
+        One job alone does not double it: the fault may be the job's, and others use the image too.
         """
         last = giver.setbacks.get(image)
-        count = last.count + 1 if last else 1
+        count = last.count + (last.job_id != job_id) if last else 1
         pause = min(BACKOFF_LONGEST_S, 2.0 ** min(count - 1, BACKOFF_DOUBLINGS))
         forgotten = now.monotonic - BACKOFF_LONGEST_S
         giver.setbacks = {i: s for i, s in giver.setbacks.items() if s.until > forgotten}
         until = now.monotonic + pause
         giver.setbacks[image] = Setback(
-            count=count, until=until, until_wall=now.wall + timedelta(seconds=pause)
+            count=count,
+            until=until,
+            until_wall=now.wall + timedelta(seconds=pause),
+            job_id=job_id,
         )
         heappush(self._pauses, (until, giver.id))
         self.touch(giver)
@@ -153,6 +157,12 @@ class Fleet:
             log.info("giver_joined", giver_id=giver.id, session=beat.session)
         elif beat.boot_id == giver.beat.boot_id and beat.sequence < giver.beat.sequence:
             return giver, News.STALE
+        elif beat.boot_id == giver.earlier_boot:
+            # Another one followed: this is a late message, or two givers that share an id.
+            log.warning("giver_boot_is_over", giver_id=giver.id, boot_id=beat.boot_id)
+            return giver, News.STALE
+        if beat.boot_id != giver.beat.boot_id:
+            giver.earlier_boot = giver.beat.boot_id
         before, giver.beat = giver.beat, beat
         giver.last_heard = now.monotonic
         giver.heard_at = now.wall

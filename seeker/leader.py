@@ -8,7 +8,9 @@ in the database; what was written and not sent is sent again when its giver is h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,7 +33,7 @@ from schemas.topology import DEFAULT_EXCHANGE
 from seeker import rendering
 from seeker.changes import Changes
 from seeker.database import StoreUnreachable
-from seeker.fleet import Fleet
+from seeker.fleet import RECONNECT_S, Fleet
 from seeker.model import Assignment, Now
 from seeker.scheduler import Scheduler
 from seeker.settings import SeekerSettings
@@ -51,6 +53,11 @@ DISPATCH_CHARACTERS = 2 << 20
 """Assignments, and characters of their containers, in one message: JSON may need six bytes each."""
 ARRIVALS_WAITING = 8
 """Batches that may wait for the next turn; beyond, reading stops and the broker keeps the rest."""
+
+LOOK_EVERY_S = 0.4
+LOOKED_FOR_AT_ONCE = 100
+"""Givers at work, of more a random choice: in a large fleet their heartbeats are soon enough."""
+NOTHING = CancelAssignments(assignment_ids=()).encode()
 
 TURNS_AT_ONCE = 2
 """While one turn is written down the next is decided, and written too if it is about others."""
@@ -117,6 +124,8 @@ class Leader:
         self._writing: dict[str, asyncio.Task[None]] = {}
         """By job and giver, the latest turn that writes about them."""
         self._last_round_trip = float("-inf")
+        self._all_back_at = float("inf")
+        """Monotonic; when all givers have had the time to connect again."""
         # One link for each direction: a broker short of memory or disk stops reading from whoever
         # publishes, and acknowledgements, which would relieve it, must not wait behind that.
         writing = Link(settings.broker_url, name="seeker writing", topology=topology.DURABLE)
@@ -178,6 +187,7 @@ class Leader:
             )
             guard.spawn(self._ask_broker(), "round trips")
             guard.spawn(self._tick(), "ticks")
+            guard.spawn(self._look_for_givers(fleet), "looking for givers")
             guard.spawn(self._take_turns(scheduler, fleet, guard), "turns")
             await guard.failed
         finally:
@@ -231,8 +241,39 @@ class Leader:
                 away = True
                 continue
             event: Event = Scheduler.was_away if away else Scheduler.ticked
+            if away:
+                self._all_back_at = after + RECONNECT_S
             away = False
             await self._inbox.put(Arrival([event]))
+
+    async def _look_for_givers(self, fleet: Fleet) -> None:
+        """A giver that dies takes its queues with it: messages to nobody find that out at once,
+        while heartbeats are waited for. Only those are looked for who have something to lose, and
+        not while everybody may be connecting again."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if time.monotonic() < self._all_back_at:
+                continue
+            busy = [g for g in fleet.givers.values() if g.assignments and not g.unreachable]
+            for giver in random.sample(busy, min(len(busy), LOOKED_FOR_AT_ONCE)):
+                if giver.session is not None:
+                    await self._look_for(giver.id, giver.session)
+
+    async def _look_for(self, giver_id: str, session: str) -> None:
+        def gone(confirmed: asyncio.Future[None]) -> None:
+            if not confirmed.cancelled() and isinstance(confirmed.exception(), Unroutable):
+                event: Event = lambda scheduler, now: scheduler.gone(giver_id, session, now)  # noqa: E731
+                self._inbox.put_nowait(Arrival([event]))
+
+        with contextlib.suppress(PublishError):
+            confirmed = await self._publisher.send(
+                exchange=DEFAULT_EXCHANGE,
+                routing_key=topology.control_queue(giver_id, session).name,
+                body=NOTHING,
+                message_id="are you there",
+                persistent=False,
+            )
+            confirmed.add_done_callback(gone)
 
     # -- Turns ----------------------------------------------------------------------------------
 

@@ -22,11 +22,16 @@ from seeker.expression import Attributes
 
 FADING = 0.98
 
+_GIVERS_FAULT = (Outcome.INFRASTRUCTURE_ERROR, Outcome.KILLED)
+
 NO_JOBS: frozenset[str] = frozenset()
 """One for all: Python makes an empty one anew each time, of two hundred bytes."""
 
 RUNS_REMEMBERED = 101
 """Of each job, for their median."""
+
+TRIES_REMEMBERED = 100
+"""Of a task, before refusals are forgotten: they do not count against `max_attempts`."""
 
 EXPRESSIONS_KEPT = 100
 """Per giver; to evaluate one takes far longer than all the rest of a decision."""
@@ -62,6 +67,8 @@ class Assignment:
     missing_since: float | None = None
     """When the giver's inventory first lacked it; `None` while it is there."""
     resends: int = 0
+    unwanted_since: float | None = None
+    """Monotonic; when the giver was first seen to hold what nobody wants any more."""
 
     @property
     def id(self) -> str:
@@ -122,7 +129,7 @@ class Task:
     queued: bool = False
     """Among those that want another assignment, or pausing before that."""
     backed_up: bool = False
-    """A second try was asked for because the first takes so long."""
+    """A second try was asked for because the first takes so long, or its giver is away."""
     stuck_since: float | None = None
     """When its votes disagreed and nobody was left to ask."""
 
@@ -131,12 +138,24 @@ class Task:
         return identifiers.task_id(self.job.id, self.index)
 
     @property
+    def made(self) -> int:
+        """Assignments made so far: they are numbered from 1."""
+        return self.assignments[-1].number if self.assignments else 0
+
+    def forget_refusals(self) -> None:
+        """Where givers refuse a task for weeks, the oldest refusals are not kept."""
+        if len(self.assignments) > TRIES_REMEMBERED:
+            refused = [a for a in self.assignments[:-1] if a.state is AssignmentState.REFUSED]
+            if refused:
+                self.assignments.remove(refused[0])
+
+    @property
     def live(self) -> Iterator[Assignment]:
         return (assignment for assignment in self.assignments if assignment.live)
 
     @property
     def of_this_round(self) -> list[Assignment]:
-        return self.assignments[self.round_began :]
+        return [a for a in self.assignments if a.number > self.round_began]
 
     @property
     def attempts(self) -> int:
@@ -146,7 +165,7 @@ class Task:
     @property
     def giver_failures(self) -> int:
         """Tries in this round that ended for the giver's reasons."""
-        return sum(a.outcome is Outcome.INFRASTRUCTURE_ERROR for a in self.of_this_round)
+        return sum(a.outcome in _GIVERS_FAULT for a in self.of_this_round)
 
     @property
     def groups(self) -> set[str]:
@@ -352,6 +371,8 @@ class Setback:
     """Monotonic time before which it gets nothing more of the kind."""
     until_wall: datetime
     """The same for people, and for a seeker that takes over."""
+    job_id: str = ""
+    """The job with which it happened last."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -391,6 +412,8 @@ class Giver:
     unwanted_told_at: float = float("-inf")
     """When it was last told to stop what nobody wants."""
     saved_at: float = float("-inf")
+    earlier_boot: str = ""
+    """The `boot_id` before the present one."""
 
     def __post_init__(self) -> None:
         self.tie = crc32(self.id.encode())

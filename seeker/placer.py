@@ -155,7 +155,7 @@ class Placer:
         giver = offer.giver
         assignment = Assignment(
             task=task,
-            number=len(task.assignments) + 1,
+            number=task.made + 1,
             giver_id=giver.id,
             group=giver.group,
             state=AssignmentState.PLACED,
@@ -163,6 +163,7 @@ class Placer:
             parts=offer.parts,
         )
         task.assignments.append(assignment)
+        task.forget_refusals()
         task.wanted -= 1
         task.stuck_since = None
         self._ledger.stuck.discard(task)

@@ -37,6 +37,10 @@ RESEND_LONGEST_S = 300.0
 """An assignment that the giver does not name is sent again after the first, then ever later: most
 often its result is on its way through the channel."""
 
+OVERDUE_S = 300.0
+"""How much longer than it may a giver can take to end a run, or to stop what is withdrawn: beyond,
+the seeker goes on without it."""
+
 SAVE_GIVER_EVERY_S = 5.0
 SAVES_PER_S = 200
 """How stale what the database says of a giver's free resources may be, and, as the fleet grows, how
@@ -78,7 +82,7 @@ class Scheduler:
         for job in resumed:
             self._for_job(job.id, now, self._ledger.add, job, ended or {})
         for job in resumed:
-            self._for_job(job.id, now, self._resume, job, now)
+            self._for_job(job.id, now, self._resume, job, ended or {}, now)
 
     def take_changes(self) -> Changes:
         return self._ledger.take_changes()
@@ -188,7 +192,7 @@ class Scheduler:
                 self._life.withdraw_task(job.tasks[index], _CANCELLED, now)
             self._life.settle(job, now)
 
-    def _resume(self, job: Job, now: Now) -> None:
+    def _resume(self, job: Job, ended: Mapping[str, TaskState], now: Now) -> None:
         """Go on with a job where an earlier leader left it."""
         for task in list(job.tasks.values()):
             for assignment in list(task.live):
@@ -202,7 +206,7 @@ class Scheduler:
         if job.withdrawn is not None:
             self._life.withdraw_unstarted(job, job.withdrawn)
         self._life.settle(job, now)
-        self._check_dependencies(job, {}, now)
+        self._check_dependencies(job, ended, now)
 
     def _check_dependencies(self, job: Job, ended: Mapping[str, TaskState], now: Now) -> None:
         for other in sorted(job.waits_for):
@@ -226,7 +230,8 @@ class Scheduler:
         for refusal in beat.refusals:
             assignment = giver.assignments.get(refusal.assignment_id)
             if assignment is not None:
-                self._fleet.back_off(giver, assignment.task.job.spec.container.image, now)
+                job = assignment.task.job
+                self._fleet.back_off(giver, job.spec.container.image, job.id, now)
                 self._end(assignment, AssignmentState.REFUSED, refusal.reason, now)
         self._reconcile(giver, beat, now, everything=news is News.SESSION)
 
@@ -238,6 +243,20 @@ class Scheduler:
         self._fleet.returned(giver)
         self._save(giver, now)
         self._take_back(assignment_ids, giver, "returned: the giver is not connected", now)
+
+    def gone(self, giver_id: str, session: str, now: Now) -> None:
+        """The giver's connection is no more: what it was at is tried by the next best, too.
+
+        It is not given up yet, as the giver may be back soon, with hours of work done.
+        """
+        giver = self._fleet.givers.get(giver_id)
+        if giver is None or giver.session != session or giver.unreachable:
+            return
+        self._fleet.returned(giver)
+        self._save(giver, now)
+        for assignment in giver.assignments.values():
+            task, reason = assignment.task, f"{giver_id} is not connected: a second try"
+            self._for_job(task.job.id, now, self._life.second_try, task, reason)
 
     def undelivered(self, assignment_ids: Iterable[str], giver_id: str, now: Now) -> None:
         """The broker did not confirm in time: they go to the next best, too.
@@ -284,7 +303,7 @@ class Scheduler:
             assignment.missing_since = None
             job_id = assignment.task.job.id
             self._for_job(job_id, now, self._advance, assignment, item.state, now)
-            if assignment.unwanted:
+            if not assignment.live or assignment.unwanted:
                 unwanted.append(item.assignment_id)
         if unwanted and now.monotonic - giver.unwanted_told_at >= beat.interval_s:
             giver.unwanted_told_at = now.monotonic
@@ -295,17 +314,31 @@ class Scheduler:
                 self._for_job(job_id, now, self._chase, assignment, now, at_once=everything)
 
     def _advance(self, assignment: Assignment, state: AssignmentState, now: Now) -> None:
+        if state is AssignmentState.RUNNING and assignment.running_since is None:
+            assignment.running_since = now.monotonic
         if _PROGRESS.get(state, 0) > _PROGRESS[assignment.state]:
             assignment.become(state)
-            if state is AssignmentState.RUNNING:
-                assignment.running_since = now.monotonic
             self._ledger.changes.tasks[assignment.task.id] = assignment.task
+        self._enforce_end(assignment, now)
+
+    def _enforce_end(self, assignment: Assignment, now: Now) -> None:
+        """A giver must not hold a task for ever by saying that it still runs."""
+        if assignment.unwanted:
+            assignment.unwanted_since = assignment.unwanted_since or now.monotonic
+            if now.monotonic - assignment.unwanted_since > OVERDUE_S:
+                reason = f"withdrawn; its giver did not stop it within {OVERDUE_S:g} s"
+                self._life.end(assignment, AssignmentState.CANCELLED, reason, now)
+        elif (ran_s := now.monotonic - (assignment.running_since or now.monotonic)) > OVERDUE_S:
+            timeout_s = assignment.task.job.spec.container.timeout_s
+            if ran_s > timeout_s + OVERDUE_S:
+                reason = f"its giver did not end it {OVERDUE_S:g} s after its {timeout_s:g} s"
+                self._life.end(assignment, AssignmentState.LOST, reason, now)
 
     def _chase(self, assignment: Assignment, now: Now, *, at_once: bool) -> None:
         """The giver does not name an assignment of its: send it again when that lasts."""
         if assignment.missing_since is None:
             assignment.missing_since = now.monotonic
-        patience = min(RESEND_LONGEST_S, RESEND_FIRST_S * 2**assignment.resends)
+        patience = min(RESEND_LONGEST_S, RESEND_FIRST_S * 2 ** min(assignment.resends, 6))
         if not at_once and now.monotonic - assignment.missing_since < patience:
             return
         assignment.resends += 1

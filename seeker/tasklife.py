@@ -51,12 +51,10 @@ class TaskLife:
             changes.late_results.append(result)
             return
         number = int(result.assignment_id.rpartition("-")[2])
-        if number > len(task.assignments) or (
-            task.assignments[number - 1].giver_id != result.giver_id
-        ):
+        assignment = next((a for a in task.assignments if a.number == number), None)
+        if assignment is None or assignment.giver_id != result.giver_id:
             log.warning("foreign_result", result_id=result.result_id)
             return
-        assignment = task.assignments[number - 1]
         if assignment.outcome is not None:
             return
         assignment.outcome = result.outcome
@@ -81,7 +79,7 @@ class TaskLife:
             giver.standing.ended(failed=failed)
             image = job.spec.container.image
             if failed:
-                self._fleet.back_off(giver, image, now)
+                self._fleet.back_off(giver, image, job.id, now)
             else:
                 giver.setbacks.pop(image, None)
         if job.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
@@ -191,7 +189,7 @@ class TaskLife:
         task.earlier_votes += task.votes
         task.votes = []
         task.rounds += 1
-        task.round_began = len(task.assignments)
+        task.round_began = task.made
         task.wanted = task.job.spec.agreement.replicas
         self._ledger.changes.touch(task)
         self._ledger.queue(task, now.monotonic + pause * self._ledger.random.uniform(0.5, 1.5))
@@ -336,18 +334,23 @@ class TaskLife:
             return
         limit = factor * median(job.run_times)
         for task in job.tasks.values():
-            if task.backed_up or task.state.final or task.withdrawn is not None or task.wanted:
-                continue
             live = list(task.live)
             if live and all(
                 a.running_since is not None and now.monotonic - a.running_since > limit
                 for a in live
             ):
-                task.backed_up = True
-                task.wanted = 1
-                task.reason = f"runs longer than {factor:g} times the median: a second try"
-                self._ledger.queue(task)
-                self._ledger.changes.touch(task)
+                reason = f"runs longer than {factor:g} times the median: a second try"
+                self.second_try(task, reason)
+
+    def second_try(self, task: Task, reason: str) -> None:
+        """Ask for one beside those that are out, once; the first result that decides wins."""
+        if task.backed_up or task.state.final or task.withdrawn is not None or task.wanted:
+            return
+        task.backed_up = True
+        task.wanted = 1
+        task.reason = reason
+        self._ledger.queue(task)
+        self._ledger.changes.touch(task)
 
 
 def _in_vain(other: str, state: str) -> Withdrawal:

@@ -54,6 +54,6 @@ def test_a_giver_may_fail_for_months() -> None:
     seconds = 0.0
     for _ in range(2000):
         seconds += BACKOFF_LONGEST_S
-        fleet.back_off(giver, "image", now(seconds))
+        fleet.back_off(giver, "image", f"job {seconds}", now(seconds))
     assert giver.setbacks["image"].count == 2000
     assert giver.setbacks["image"].until == seconds + BACKOFF_LONGEST_S

@@ -83,7 +83,7 @@ def test_it_agrees_with_looking_at_everybody(seed: int, require: str, prefer: st
                 take(giver.load, wanted[0].resources, sign=-1)
                 fleet.touch(giver)
             case 4 if giver is not None:
-                fleet.back_off(giver, "image", now(at))
+                fleet.back_off(giver, "image", "job", now(at))
             case 5 if giver is not None and random_.random() < 0.3:
                 fleet.remove(giver)
         fleet.end_pauses(now(at))

@@ -6,9 +6,14 @@ from collections import Counter
 
 from schemas import identifiers
 from schemas.heartbeat import Capacity
-from schemas.job import ContainerSpec, JobSpec, Resources
+from schemas.job import ContainerSpec, JobSpec, Resources, Retry
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
+from seeker import documents
+from seeker.model import TRIES_REMEMBERED
+from seeker.scheduler import OVERDUE_S
 from tests.unit.seeker.conftest import World, beat
+
+ONE = Capacity(cpus=1, memory_bytes=1 << 30, disk_bytes=1 << 40, containers=1)
 
 
 def test_a_task_goes_to_a_giver_and_its_result_ends_it(world: World) -> None:
@@ -168,6 +173,7 @@ def test_attempts_end(world: World) -> None:
         (assignment,) = world.dispatched()
         task = assignment.task
         world.report(assignment, digest=None, outcome=Outcome.KILLED)
+        world.seconds += 2
     assert task is not None
     assert task.state is TaskState.FAILED
     assert "3 attempts" in task.reason
@@ -406,3 +412,128 @@ def test_a_job_begins_several_tasks_at_its_turn_only_where_many_jobs_wait(world:
         a.task.job.id for a in world.dispatched()
     )
     assert begun == dict.fromkeys([*few, *many], 4)
+
+
+def test_one_jobs_failures_alone_do_not_lengthen_an_images_pause(world: World) -> None:
+    world.join("g1")
+    giver = world.fleet.givers["g1"]
+    for _ in range(10):
+        world.fleet.back_off(giver, "image", "job", world.now)
+    assert giver.setbacks["image"].count == 1
+    world.fleet.back_off(giver, "image", "another job", world.now)
+    assert giver.setbacks["image"].count == 2
+
+
+def test_an_assignment_can_be_sent_again_for_years(world: World) -> None:
+    world.join("g1")
+    world.submit()
+    (assignment,) = world.dispatched()
+    for session in range(2000):
+        world.hold("g1", session=f"session {session}")
+        assert world.dispatched() == [assignment]
+
+
+def test_of_a_task_that_is_always_refused_the_oldest_refusals_go(world: World) -> None:
+    world.join("g1")
+    world.submit()
+    for number in range(1, 300):
+        (assignment,) = world.dispatched()
+        assert assignment.number == number
+        world.refuse(assignment)
+        world.seconds += 100
+    task = assignment.task
+    assert len(task.assignments) <= TRIES_REMEMBERED + 1
+    world.join("g1")
+    (assignment,) = world.dispatched()
+    restored = documents.task_from(documents.task(task), task.job)
+    assert [a.id for a in restored.assignments] == [a.id for a in task.assignments]
+    world.report(assignment)
+    assert task.state is TaskState.SUCCEEDED
+
+
+def test_a_task_does_not_wait_for_jobs_whose_tasks_always_fail(world: World) -> None:
+    world.join("g1", capacity=ONE)
+    failing = world.submit_spec(
+        JobSpec(
+            container=ContainerSpec(image="a", resources=Resources(cpus=1)),
+            count=50,
+            retry=Retry(limit=50, pause_s=0.01, longest_pause_s=0.01),
+        )
+    )
+    begun = None
+    for turn in range(200):
+        world.seconds += 1
+        world.join("g1", capacity=ONE)
+        for assignment in world.dispatched():
+            if assignment.task.job.id != failing:
+                begun = turn
+            world.report(assignment, digest="bad", outcome=Outcome.FAILED)
+        if turn == 60:
+            world.submit()
+    assert begun is not None
+    assert begun < 66
+
+
+def test_a_giver_that_says_for_ever_that_a_task_runs_loses_it(world: World) -> None:
+    world.join("g1")
+    world.submit_spec(
+        JobSpec(container=ContainerSpec(image="image", timeout_s=5, resources=Resources(cpus=1)))
+    )
+    (assignment,) = world.dispatched()
+    for _ in range(100):
+        world.hold("g1", assignment)
+        if not assignment.live:
+            break
+        world.seconds += 5
+    assert assignment.state is AssignmentState.LOST
+    assert world.seconds - 1000 < 5 + OVERDUE_S + 11
+    world.hold("g1", assignment)
+    assert assignment.id in world.turn().cancels["g1"]
+
+
+def test_a_giver_that_never_stops_a_cancelled_task_does_not_hold_it_up(world: World) -> None:
+    world.join("g1")
+    job_id = world.submit()
+    (assignment,) = world.dispatched()
+    world.command("cancel", job_id)
+    for _ in range(100):
+        world.hold("g1", assignment)
+        world.seconds += 5
+    assert assignment.task.state is TaskState.CANCELLED
+    assert "did not stop it" in assignment.reason
+
+
+def test_what_a_giver_was_at_is_tried_elsewhere_as_soon_as_its_connection_is_gone(
+    world: World,
+) -> None:
+    world.join("g1")
+    world.submit()
+    (first,) = world.dispatched()
+    world.hold("g1", first)
+    world.join("g2")
+    world.scheduler.gone("g1", "an earlier session", world.now)
+    assert not world.dispatched()
+    world.scheduler.gone("g1", "session", world.now)
+    (second,) = world.dispatched()
+    assert second.giver_id == "g2"
+    assert first.live, "it may be back soon"
+    world.report(first)
+    assert first.task.state is TaskState.SUCCEEDED
+    assert world.turn().cancels == {"g2": [second.id]}
+
+
+def test_a_boot_that_another_followed_is_over(world: World) -> None:
+    world.join("g1", boot_id="one", session="s1")
+    world.join("g1", boot_id="two", session="s2")
+    world.join("g1", boot_id="one", session="s1")
+    assert world.fleet.givers["g1"].session == "s2"
+
+
+def test_after_a_change_of_leaders_a_run_has_a_beginning_again(world: World) -> None:
+    world.join("g1")
+    world.submit()
+    (assignment,) = world.dispatched()
+    world.hold("g1", assignment)
+    assignment.running_since = None
+    world.hold("g1", assignment)
+    assert assignment.running_since == world.now.monotonic
