@@ -9,13 +9,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
+from docker.models.containers import Container
 
 from deploy.local.stack import Stack
+from giver.hardening import ASSIGNMENT_LABEL
 from schemas.job import ContainerSpec, JobSpec, Placement, Resources
 from seeker.client import Client
 from seeker.settings import SeekerSettings
@@ -26,6 +29,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 INTERVAL_S = 1.0
 PURGED_WITHIN_S = 3 * INTERVAL_S + 1
 RECONNECTED_WITHIN_S = 10
+LOOKED_FOR_AFTER_S = RECONNECTED_WITHIN_S + 1
+STARTED_WITHIN_S = 2
+"""Placed within one; Docker on a busy machine may take the other."""
 
 GIVERS = {
     "small": {
@@ -187,14 +193,14 @@ class Fleet:
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def submit(self, *preferred: str) -> str:
+    def submit(self, *preferred: str, command: tuple[str, ...] = ("true",)) -> str:
         """A task for the first of these that is there; quicker than the command line. Its id."""
         order = " : ".join(
             f'id == "{self.ids[name]}" ? {100.0 - place}' for place, name in enumerate(preferred)
         )
         spec = JobSpec(
             container=ContainerSpec(
-                image="busybox:local", command=("true",), resources=Resources(cpus=0.1)
+                image="busybox:local", command=command, resources=Resources(cpus=0.1)
             ),
             placement=Placement(prefer=f"{order} : 0.0"),
         )
@@ -205,6 +211,16 @@ class Fleet:
             database=env["SEEKER_DATABASE"],
         )
         return f"{asyncio.run(Client(settings).submit(spec)).job_id}-0"
+
+    def containers(self, assignment_id: str) -> list[Container]:
+        docker_url = self.stack.env.get("DOCKER_HOST") or self.stack.env["GIVER_DOCKER_HOST"]
+        client = docker.DockerClient(docker_url)
+        try:
+            label = f"{ASSIGNMENT_LABEL}={assignment_id}"
+            found: list[Container] = client.containers.list(filters={"label": label})
+            return found
+        finally:
+            client.close()
 
     def await_end(self, task: str) -> dict[str, Any]:
         """What became of a task that succeeded."""
@@ -288,6 +304,31 @@ def test_when_the_best_is_killed_the_next_best_has_the_task_within_a_second(flee
         assert gone["state"] == "refused"
         assert "not connected" in gone["reason"]
         assert seconds_between(gone["placed_at"], last["placed_at"]) < 1
+
+
+def test_what_a_killed_giver_was_running_runs_on_the_next_best_within_a_second(
+    fleet: Fleet,
+) -> None:
+    time.sleep(LOOKED_FOR_AFTER_S)  # The seeker may have started just now.
+    task = fleet.submit("fast", "large", command=("sleep", "300"))
+
+    def running_on(name: str) -> bool:
+        return any(
+            fleet.names[each["giver_id"]] == name and each["state"] == "running"
+            for each in fleet.status(task)["assignments"]
+        )
+
+    wait_until(lambda: running_on("fast"), 20, "the best runs the task")
+    killed_at = datetime.now(UTC)
+    fleet.stack.kill(NUMBERS["fast"])
+    wait_until(lambda: running_on("large"), 20, "the next best runs it")
+    *_, last = fleet.status(task)["assignments"]
+    assert seconds_between(killed_at.isoformat(), last["placed_at"]) < 1
+    (container,) = fleet.containers(last["assignment_id"])
+    started_at = container.attrs["State"]["StartedAt"][:26] + "+00:00"
+    assert seconds_between(killed_at.isoformat(), started_at) < STARTED_WITHIN_S
+    assert fleet.user.run("seeker", "cancel", task).code == 0
+    assert fleet.user.run("seeker", "wait", task, "--timeout", "30").code == 1
 
 
 def test_a_giver_cut_off_silently_is_purged_in_time_and_its_task_placed_anew(fleet: Fleet) -> None:
