@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tracemalloc
 
 import pytest
@@ -67,6 +68,9 @@ def test_a_waiting_job_of_one_task_takes_less_than_a_kilobyte(
     monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
     monkeypatch.setattr(specs, "KEPT", 10)
+    specs._kept.clear()
+    # pytest would keep what is logged, where another test has set logging up.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
 
     def submit(count: int) -> None:
         for number in range(count):
