@@ -192,9 +192,15 @@ def _measure_backlogs(
             ),
         ]
     brief = _median(short, lambda load: load.rate)
+    brief_cpu_us = _median(short, lambda load: load.cpu_us_each)
     figures += [
         Figure(name="dispatched, 10,000 jobs", value=many.dispatch.rate, unit="/s"),
         Figure(name="… ratio", value=many.dispatch.rate / brief, at_least=0.9),
+        Figure(
+            name="… ratio by the seeker's CPU for each",
+            value=brief_cpu_us / many.dispatch.cpu_us_each,
+            at_least=0.9,
+        ),
     ]
     document = {
         "short": [load.document() for load in short],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import tracemalloc
+from datetime import UTC, datetime
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from schemas import identifiers
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
 from seeker import specs
-from tests.unit.seeker.conftest import World
+from seeker.fleet import Fleet
+from seeker.ledger import Ledger
+from seeker.model import Job
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 SPECS = st.builds(
@@ -65,9 +69,11 @@ def test_only_so_many_parsed_specs_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_waiting_job_of_one_task_takes_less_than_a_kilobyte(
-    monkeypatch: pytest.MonkeyPatch, world: World
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(specs, "KEPT", 10)
+    specs._kept.clear()
+    ledger = Ledger(Fleet(strikes=3), Random(0))
 
     def submit(count: int) -> None:
         for number in range(count):
@@ -77,8 +83,8 @@ def test_a_waiting_job_of_one_task_takes_less_than_a_kilobyte(
                 env={"MODEL": "small", "SEED": str(number)},
                 resources=Resources(cpus=0.5, memory_bytes=1 << 30),
             )
-            world.submit_spec(JobSpec(container=container))
-            world.scheduler.take_changes()
+            spec = JobSpec(container=container)
+            ledger.add(Job.new(identifiers.new_job_id(), spec, datetime.now(UTC)), {})
 
     submit(20)
     logging.disable()  # The test runner keeps what is logged.
