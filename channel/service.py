@@ -77,6 +77,12 @@ class Broker:
         for link in reversed(self._links):
             await link.stop()
 
+    def status(self) -> str:
+        """In a line."""
+        if not all(link.connected for link in self._links):
+            return "not connected to the broker"
+        return "connected to the broker"
+
 
 async def serve(settings: ChannelSettings) -> None:
     """Run until told to stop.
@@ -105,15 +111,17 @@ async def serve(settings: ChannelSettings) -> None:
         quarantine=False,
     )
     app = create_app(store, (link, writing), metrics)
+    broker = Broker(link, writing)
     await run(
         [
             Database(store, guard),
-            Broker(link, writing),
+            broker,
             Writer(results, publisher, store, metrics, guard),
             Registrations(heartbeats, store, guard),
             HttpServer(app, settings.http_host, settings.http_port, "CHANNEL_HTTP_PORT"),
         ],
         guard,
+        broker.status,
     )
 
 

@@ -68,7 +68,7 @@ async def serve(settings: GiverSettings, engine: Engine | None = None) -> None:
         http = HttpServer(
             create_app(service), settings.http_host, settings.http_port, "GIVER_HTTP_PORT"
         )
-        await lifecycle.run([service, http], guard)
+        await lifecycle.run([service, http], guard, service.status)
     except (IdentityError, AddressInUse, JournalError) as error:
         raise UserError(str(error)) from error
     except BrokerError as error:

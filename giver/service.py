@@ -200,6 +200,11 @@ class GiverService:
             "images": list(beat.images),
         }
 
+    def status(self) -> str:
+        """What it is at, in a line."""
+        work = f"{self._slots.running} running, {self._slots.waiting} waiting"
+        return "; ".join([self._health.state.value, work, *self.troubles()])
+
     def troubles(self) -> list[str]:
         """Why assignments cannot arrive or run; empty: all is well."""
         found = [self._health.reason] if self._health.reason else []

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import structlog
+
+from runtime.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +69,12 @@ class TaskGuard:
             self.failed.exception()  # Retrieved: `run` has reported it already.
 
 
-async def run(components: Sequence[Component], guard: TaskGuard) -> None:
+async def run(
+    components: Sequence[Component], guard: TaskGuard, status: Callable[[], str] | None = None
+) -> None:
     """Start in order, run until SIGTERM, SIGINT or a dead background task, stop in reverse order.
+
+    Systemd, if it is there, is told of all that, and that the loop turns. `status`: a line for it.
 
     Raises:
         Exception: whatever ended a background task or a `start`.
@@ -79,6 +85,8 @@ async def run(components: Sequence[Component], guard: TaskGuard) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     stopping = asyncio.create_task(asked_to_stop.wait())
+    supervisor = Supervisor(status)
+    telling = guard.spawn(supervisor.keep_telling(), "supervisor")
     started: list[Component] = []
     try:
         for component in components:
@@ -92,16 +100,19 @@ async def run(components: Sequence[Component], guard: TaskGuard) -> None:
                 break
             start.result()
         if not asked_to_stop.is_set():
+            supervisor.ready()
             await _first_of(stopping, guard.failed)
         if guard.failed.done():
             guard.failed.result()
     finally:
+        supervisor.stopping()
         stopping.cancel()
         for component in reversed(started):
             try:
                 await component.stop()
             except Exception:
                 log.exception("stop_failed", component=type(component).__name__)
+        telling.cancel()
         await guard.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

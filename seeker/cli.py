@@ -33,7 +33,8 @@ async def run() -> None:
     settings = SeekerSettings.load()
     configure_logging(settings.log_level, settings.log_format)
     guard = lifecycle.TaskGuard()
-    await lifecycle.run([SeekerService(settings, guard)], guard)
+    service = SeekerService(settings, guard)
+    await lifecycle.run([service], guard, service.status)
 
 
 for command in (enqueue, plan, status, watch, wait, result, explain, cancel, retry, givers):

@@ -31,6 +31,11 @@ class SeekerService:
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_session()}"
         self._lease_ends = float("-inf")
         self._serving: asyncio.Task[None] | None = None
+        self._at = "waits for the database"
+
+    def status(self) -> str:
+        """What it is at, in a line."""
+        return self._at
 
     async def start(self) -> None:
         self._serving = self._guard.spawn(self._serve(), "seeker")
@@ -57,6 +62,7 @@ class SeekerService:
                 await self._store.prepare()
         while True:
             await self._stand_by()
+            self._at = "leads"
             leading = asyncio.create_task(
                 Leader(self._settings, self._store, self._lease_valid).lead()
             )
@@ -84,6 +90,7 @@ class SeekerService:
                 state = f"{leader} leads"
             except StoreUnreachable as error:
                 state = str(error)
+            self._at = f"stands by: {state}"
             if state != told:
                 log.info("standing_by", reason=state)
                 told = state
