@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import AwareDatetime
 
+from channel import digests
 from schemas.base import Part
 from schemas.heartbeat import Capacity, Heartbeat, Platform
 from schemas.identifiers import GiverId
@@ -17,8 +18,13 @@ Document = dict[str, Any]
 
 
 class KeptResult(Result):
-    """A result as its giver sent it, and how it came here."""
+    """A result as its giver sent it, and what the channel found."""
 
+    digest: str | None = None
+    """Hexadecimal SHA-256 over what is comparable between givers. `None`: says nothing about the
+    task (the giver or its Docker failed), so it is no vote."""
+    comparable: str | None = None
+    """Where the comparison allows for a tolerance: the text to compare."""
     stored_at: AwareDatetime
     """By the channel's clock."""
     sent_by: str | None
@@ -57,6 +63,8 @@ def whole_milliseconds(moment: datetime) -> datetime:
 def from_result(result: Result, sent_by: str | None, stored_at: datetime) -> Document:
     document = result.model_dump()
     document["_id"] = document.pop("result_id")
+    document["digest"] = digests.digest(result)
+    document["comparable"] = digests.comparable(result)
     document["stored_at"] = stored_at
     document["sent_by"] = sent_by
     return document
@@ -64,21 +72,6 @@ def from_result(result: Result, sent_by: str | None, stored_at: datetime) -> Doc
 
 def to_result(document: Document) -> KeptResult:
     return KeptResult.model_validate({**document, "result_id": document["_id"]}, strict=False)
-
-
-def summary(result: Result, stored_at: datetime) -> StoredResult:
-    return StoredResult(
-        result_id=result.result_id,
-        assignment_id=result.assignment_id,
-        task_id=result.task_id,
-        job_id=result.job_id,
-        giver_id=result.giver_id,
-        outcome=result.outcome,
-        exit_code=result.exit_code,
-        reason=result.reason,
-        digest=result.digest,
-        stored_at=stored_at,
-    )
 
 
 def to_summary(document: Document) -> StoredResult:

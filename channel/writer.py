@@ -125,18 +125,16 @@ class Writer:
     ) -> tuple[list[Delivery[Result]], list[StoredResult]]:
         stored_at = documents.whole_milliseconds(self._clock())
         began = time.perf_counter()
-        duplicates, refused = await self._store.insert(
-            [documents.from_result(each.message, each.user_id, stored_at) for each in batch]
-        )
+        to_store = [documents.from_result(each.message, each.user_id, stored_at) for each in batch]
+        duplicates, refused = await self._store.insert(to_store)
         self._metrics.write_seconds.observe(time.perf_counter() - began)
         self._metrics.batch_size.observe(len(batch))
         self._metrics.duplicates.inc(len(duplicates))
         self._metrics.stored.inc(len(batch) - len(duplicates) - len(refused))
         fresh = {}
-        for position, delivery in enumerate(batch):
+        for position, document in enumerate(to_store):
             if position not in duplicates and position not in refused:
-                result = delivery.message
-                fresh[result.result_id] = documents.summary(result, stored_at)
+                fresh[document["_id"]] = documents.to_summary(document)
         summaries = list(fresh.values())
         # The first one stays, and may say something else than its repetition.
         earlier = {batch[position].message.result_id for position in duplicates} - fresh.keys()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -20,9 +18,6 @@ from schemas.states import Outcome
 _REASON_MAX = 2000
 _KILLED_CODES = {137: "SIGKILL", 143: "SIGTERM"}
 _SHELL_CODES = {126: "the command cannot be executed", 127: "the command was not found"}
-_DECIDED_BY_OUTPUT = (Outcome.SUCCEEDED, Outcome.FAILED)
-_NO_VOTE = (Outcome.KILLED, Outcome.CANCELLED, Outcome.INFRASTRUCTURE_ERROR)
-
 
 _NOT_MEASURED = Usage()
 
@@ -92,21 +87,6 @@ def judge(
     return Outcome.FAILED, f"{reason}: {end.error}" if end.error else reason
 
 
-def digest(
-    outcome: Outcome, exit_code: int | None, stdout_sha256: str | None, exact_output: bool
-) -> str | None:
-    """What givers are compared by; `None` where the outcome says nothing of the task.
-
-    Of a run that was cut short only the outcome counts: how far it got differs by host.
-    """
-    if outcome in _NO_VOTE or not exact_output:
-        return None
-    comparable: list[object] = [outcome.value]
-    if outcome in _DECIDED_BY_OUTPUT:
-        comparable += [exit_code, stdout_sha256, []]
-    return hashlib.sha256(json.dumps(comparable).encode()).hexdigest()
-
-
 def compose(
     finding: Finding,
     assignment: Assignment,
@@ -132,9 +112,8 @@ def compose(
         stderr=stderr,
         stdout_stream=stdout_stream,
         stderr_stream=stderr_stream,
-        digest=digest(
-            finding.outcome, finding.exit_code, stdout_stream.sha256, finding.exact_output
-        ),
+        exact_output=finding.exact_output,
+        comparison=assignment.comparison,
         usage=finding.usage,
         image_digest=finding.image_digest,
         platform=platform,

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from schemas.base import Message, Part
+from schemas.comparison import Comparison
 from schemas.identifiers import AssignmentId, GiverId, JobId, TaskId
 from schemas.job import MIB, ContainerSpec
 
@@ -19,6 +20,8 @@ class Assignment(Part):
     job_id: JobId
     container: ContainerSpec
     """With the task's parameters filled in."""
+    comparison: Comparison = Comparison()
+    """For the result to repeat."""
 
 
 class Dispatch(Message):

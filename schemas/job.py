@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
+from schemas.comparison import Comparison
 from schemas.identifiers import MOST_INDEX, GiverId, JobId, TaskId, is_job_id, is_task_id
 
 MIB = 1 << 20
@@ -73,9 +74,16 @@ class Agreement(Part):
     replicas: int = Field(default=1, ge=1, le=100)
     """Assignments made at the start."""
     quorum: int = Field(default=1, ge=1, le=100)
-    """Results with the same digest that decide the task."""
+    """Equal results that decide the task."""
     max_attempts: int = Field(default=8, ge=1, le=1000)
     """Assignments made for one task at the most, whatever becomes of them."""
+    comparison: Comparison = Comparison()
+    on_disagreement: Literal["heuristic", "fail"] = "heuristic"
+    """When results disagree and nobody else is left to ask: the reputation of those who voted
+    chooses, and the choice is marked as disputed; or the task fails."""
+    adaptive: bool = False
+    """A giver that has earned it is believed alone, but for random checks; all others are checked
+    by the replicas and the quorum."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -88,6 +96,8 @@ class Agreement(Part):
             raise ValueError(
                 f"max_attempts {self.max_attempts} is less than replicas {self.replicas}"
             )
+        if self.adaptive and self.quorum < 2:
+            raise ValueError("adaptive trust checks givers by a quorum of at least 2: raise quorum")
         return self
 
 
@@ -105,6 +115,8 @@ class Placement(Part):
     """As Docker names them, e.g. `arm64`; empty: any."""
     strategy: Literal["spread", "pack"] = "spread"
     """Among equals, the emptiest giver first, or the fullest that still has room."""
+    homogeneous: bool = False
+    """All tries of a task on the platform of the first: where results depend on it."""
 
 
 class Retry(Part):

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from schemas.base import Message, Part
+from schemas.comparison import Comparison
 from schemas.heartbeat import Platform
 from schemas.identifiers import AssignmentId, GiverId, JobId, ResultId, TaskId
 from schemas.job import MIB
@@ -67,9 +68,11 @@ class Result(Message):
     stdout_stream: Stream = Stream()
     stderr_stream: Stream = Stream()
     files: tuple[OutputFile, ...] = ()
-    digest: str | None = Field(default=None, max_length=128)
-    """Hexadecimal SHA-256 over what is comparable between givers. `None`: says nothing about the
-    task (the giver or its Docker failed), so it is no vote."""
+    exact_output: bool = True
+    """False: the output was read back from a log that cannot be trusted with it, so this is no
+    vote."""
+    comparison: Comparison = Comparison()
+    """As the assignment named it."""
     usage: Usage = Usage()
     image_digest: str | None = None
     platform: Platform | None = None
@@ -87,6 +90,9 @@ class StoredResult(Part):
     exit_code: int | None
     reason: str
     digest: str | None
+    """Of what is comparable between givers. `None`: says nothing of the task, so it is no vote."""
+    comparable: str | None = None
+    """Where the comparison allows for a tolerance: the text to compare."""
     stored_at: AwareDatetime
     """By the channel's clock."""
 

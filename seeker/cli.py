@@ -11,7 +11,7 @@ from seeker.commands.enqueue import enqueue, retry
 from seeker.commands.explain import explain, plan
 from seeker.commands.follow import cancel, status, wait, watch
 from seeker.commands.givers import givers
-from seeker.commands.result import result
+from seeker.commands.result import result, votes
 from seeker.service import SeekerService
 from seeker.settings import SeekerSettings
 
@@ -37,5 +37,8 @@ async def run() -> None:
     await lifecycle.run([service], guard, service.status)
 
 
-for command in (enqueue, plan, status, watch, wait, result, explain, cancel, retry, givers):
+for command in (
+    *(enqueue, plan, status, watch, wait, result, votes),
+    *(explain, cancel, retry, givers),
+):
     main.add_command(command)

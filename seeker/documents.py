@@ -3,7 +3,7 @@
 jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, withdrawn, waiting_reason,
          finished_at}
 tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], earlier_votes,
-         rounds, round_began, chosen, reason, disputed, withdrawn}; exists from its first
+         rounds, round_began, chosen, reason, disputed, alone, withdrawn}; exists from its first
          assignment on
 givers  {_id: giver id, member, strikes, beat: the latest heartbeat, session, load, setbacks,
          standing, cordon, joined_at, heard_at, purged_at}; a purged one stays as a tombstone
@@ -31,6 +31,7 @@ from seeker.model import (
     Task,
     Withdrawal,
 )
+from seeker.reputation import Record, Reputation
 
 Document = dict[str, Any]
 
@@ -70,6 +71,7 @@ def task(task: Task) -> Document:
         "chosen": task.chosen,
         "reason": task.reason,
         "disputed": task.disputed,
+        "alone": task.alone,
         "withdrawn": _withdrawal(task.withdrawn),
         "rounds": task.rounds,
         "round_began": task.round_began,
@@ -84,6 +86,7 @@ def task(task: Task) -> Document:
                 "outcome": a.outcome.value if a.outcome else None,
                 "late": a.late,
                 "placed_at": a.placed_at,
+                "platform": a.platform,
             }
             for a in task.assignments
         ],
@@ -98,15 +101,19 @@ def _vote(vote: Vote) -> Document:
         "giver_id": vote.giver_id,
         "digest": vote.digest,
         "outcome": vote.outcome.value,
+        "exit_code": vote.exit_code,
+        "comparable": vote.comparable,
     }
 
 
-def _vote_from(document: Document) -> Vote:
+def vote_from(document: Document) -> Vote:
     return Vote(
         result_id=document["result_id"],
         giver_id=document["giver_id"],
         digest=document["digest"],
         outcome=Outcome(document["outcome"]),
+        exit_code=document["exit_code"],
+        comparable=document["comparable"],
     )
 
 
@@ -133,11 +140,12 @@ def task_from(document: Document, job: Job) -> Task:
         chosen=document["chosen"],
         reason=document["reason"],
         disputed=document["disputed"],
+        alone=document["alone"],
         withdrawn=_withdrawal_from(document["withdrawn"]),
         rounds=document["rounds"],
         round_began=document["round_began"],
-        votes=[_vote_from(vote) for vote in document["votes"]],
-        earlier_votes=[_vote_from(vote) for vote in document["earlier_votes"]],
+        votes=[vote_from(vote) for vote in document["votes"]],
+        earlier_votes=[vote_from(vote) for vote in document["earlier_votes"]],
     )
     for item in document["assignments"]:
         task.assignments.append(
@@ -152,6 +160,7 @@ def task_from(document: Document, job: Job) -> Task:
                 outcome=Outcome(item["outcome"]) if item["outcome"] else None,
                 late=item["late"],
                 placed_at=item["placed_at"],
+                platform=item["platform"],
             )
         )
     return task
@@ -178,7 +187,7 @@ def giver(giver: Giver) -> Document:
 def former(former: Former) -> Document:
     """What outlives a membership."""
     return {
-        "standing": asdict(former.standing),
+        "standing": _standing(former.standing),
         "cordon": asdict(former.cordon) if former.cordon else None,
     }
 
@@ -216,6 +225,26 @@ def giver_as_seen(document: Document, now: Now) -> Giver:
 
 def former_from(document: Document) -> Former:
     return Former(
-        standing=Standing(**document["standing"]),
+        standing=_standing_from(document["standing"]),
         cordon=Cordon(**document["cordon"]) if document["cordon"] else None,
     )
+
+
+def _standing(standing: Standing) -> Document:
+    document = asdict(standing)
+    reputation = document["reputation"]
+    # An image may be named as the database would not let a field be named.
+    reputation["by_class"] = list(reputation["by_class"].items())
+    return document
+
+
+def _standing_from(document: Document) -> Standing:
+    said = document["reputation"]
+    reputation = Reputation(
+        **{
+            **said,
+            "overall": Record(**said["overall"]),
+            "by_class": {kind: Record(**record) for kind, record in said["by_class"]},
+        }
+    )
+    return Standing(**{**document, "reputation": reputation})

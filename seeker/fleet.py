@@ -17,6 +17,7 @@ import structlog
 from schemas.heartbeat import Heartbeat
 from seeker import placement
 from seeker.model import Assignment, Cordon, Giver, Now, Setback, Standing
+from seeker.reputation import Reputation
 
 log = structlog.get_logger(__name__)
 
@@ -225,5 +226,5 @@ class Fleet:
         known = self.givers.get(giver_id) or self.former.get(giver_id) or Former()
         return known.standing
 
-    def reputation(self, giver_id: str) -> float:
+    def reputation(self, giver_id: str) -> Reputation:
         return self.standing(giver_id).reputation

@@ -29,6 +29,11 @@ and, which givers, and what when it goes wrong or slowly:
     queue_timeout: 1h
     deadline: 1d
     backup_after: 3
+    trust: adaptive
+    compare: json
+    tolerance: 1.0e-6
+    on_disagreement: fail
+    homogeneous: true
     after: [01JD…]
 """
 
@@ -54,16 +59,20 @@ from pytimeparse2 import parse as parse_duration
 
 from schemas import identifiers
 from schemas.base import describe
+from schemas.comparison import Comparison
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
 from seeker import expression, rendering, sweep
 
 WRITTEN_AS = {
+    "absolute": "absolute_tolerance",
+    "by": "compare",
     "deadline_s": "deadline",
     "disk_bytes": "disk",
     "limit": "retries",
     "memory_bytes": "memory",
     "pause_s": "retry_pause",
     "queue_timeout_s": "queue_timeout",
+    "relative": "tolerance",
     "timeout_s": "timeout",
 }
 """Keys by the names of the spec's fields, for errors."""
@@ -144,8 +153,14 @@ class WrittenJob(_Written):
     timeout: Duration = 3600.0
     name: str | None = None
     replicas: int | None = None
-    quorum: int = 1
+    quorum: int | None = None
     max_attempts: int | None = None
+    trust: Literal["none", "quorum", "adaptive"] | None = None
+    compare: Literal["bytes", "text", "lines", "numbers", "json"] = "bytes"
+    tolerance: float = 0.0
+    absolute_tolerance: float = 0.0
+    on_disagreement: Literal["heuristic", "fail"] = "heuristic"
+    homogeneous: bool = False
     priority: int = 0
     require: str = ""
     prefer: str = ""
@@ -177,14 +192,39 @@ class WrittenJob(_Written):
             )
         return self
 
+    def _agreement(self) -> Agreement:
+        quorum = self.quorum
+        if quorum is None:
+            quorum = 2 if self.trust in ("quorum", "adaptive") else 1
+        replicas = quorum if self.replicas is None else self.replicas
+        return Agreement(
+            replicas=replicas,
+            quorum=quorum,
+            max_attempts=max(Agreement.model_fields["max_attempts"].default, 3 * replicas)
+            if self.max_attempts is None
+            else self.max_attempts,
+            comparison=Comparison(
+                by=self.compare, relative=self.tolerance, absolute=self.absolute_tolerance
+            ),
+            on_disagreement=self.on_disagreement,
+            adaptive=self.trust == "adaptive",
+        )
+
+    @model_validator(mode="after")
+    def _trust_fits(self) -> Self:
+        quorum = self.quorum
+        if self.trust == "none" and (quorum or 1) > 1:
+            raise ValueError(f"trust none asks nobody to agree, quorum {quorum} does: drop one")
+        if self.trust in ("quorum", "adaptive") and quorum == 1:
+            raise ValueError(f"trust {self.trust} needs a quorum of 2 at least: raise quorum")
+        return self
+
     def spec(self) -> JobSpec:
         """
         Raises:
             ValidationError: a value is out of range.
             UnknownParameter: a placeholder names no parameter.
         """
-        replicas = self.quorum if self.replicas is None else self.replicas
-        limits = Agreement.model_fields["max_attempts"].default
         os, _, architecture = (self.platform or "").partition("/")
         first_index, count = self.array or (self.first_index, self.count)
         combinations = prod(map(len, self.matrix.values())) if self.matrix else 0
@@ -205,13 +245,7 @@ class WrittenJob(_Written):
                 ),
                 timeout_s=self.timeout,
             ),
-            agreement=Agreement(
-                replicas=replicas,
-                quorum=self.quorum,
-                max_attempts=max(limits, 3 * replicas)
-                if self.max_attempts is None
-                else self.max_attempts,
-            ),
+            agreement=self._agreement(),
             placement=Placement(
                 require=self.require,
                 prefer=self.prefer,
@@ -219,6 +253,7 @@ class WrittenJob(_Written):
                 os=os,
                 architecture=architecture,
                 strategy=self.strategy,
+                homogeneous=self.homogeneous,
             ),
             retry=Retry(
                 limit=self.retries,

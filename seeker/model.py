@@ -19,6 +19,7 @@ from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker import expression, specs, states
 from seeker.agreement import Vote
 from seeker.expression import Attributes
+from seeker.reputation import Reputation
 
 FADING = 0.98
 
@@ -53,6 +54,8 @@ class Assignment:
     giver_id: str
     group: str
     """Of the giver, when it was placed."""
+    platform: str
+    """Of the giver, as OS/ARCHITECTURE."""
     state: AssignmentState
     placed_at: datetime
     reason: str = ""
@@ -128,6 +131,8 @@ class Task:
     """Assignments still to be made."""
     queued: bool = False
     """Among those that want another assignment, or pausing before that."""
+    alone: bool = False
+    """Its giver is trusted: one vote decides."""
     backed_up: bool = False
     """A second try was asked for because the first takes so long, or its giver is away."""
     stuck_since: float | None = None
@@ -172,6 +177,12 @@ class Task:
         """Whose givers are at it or have voted: none of them gets it again."""
         voted = {vote.giver_id for vote in self.votes}
         return {a.group for a in self.assignments if a.live or a.giver_id in voted}
+
+    @property
+    def platform(self) -> str:
+        """On which it runs or has voted; empty where it can still be any."""
+        voted = {vote.giver_id for vote in self.votes}
+        return next((a.platform for a in self.assignments if a.live or a.giver_id in voted), "")
 
     def become(self, state: TaskState) -> None:
         """
@@ -329,19 +340,12 @@ class Load:
 class Standing:
     """What a giver's history says of it. It outlives a purge."""
 
-    agreed: int = 0
-    """Votes with the majority of a decided task..."""
-    disagreed: int = 0
-    """...and against it."""
+    reputation: Reputation = field(default_factory=Reputation)
+    """By its votes."""
     ran: float = 0.0
     """Runs that came to an end of the task's own, the recent ones weighing most..."""
     failed: float = 0.0
     """...and those that the giver or its Docker failed."""
-
-    @property
-    def reputation(self) -> float:
-        """Between 0 and 1; 0.5 for a stranger (Laplace's rule of succession)."""
-        return (self.agreed + 1) / (self.agreed + self.disagreed + 2)
 
     @property
     def reliability(self) -> float:

@@ -45,6 +45,13 @@ class Demand:
         container = spec.container
         return cls(container.image, container.resources, spec.placement, specs.demand_key(spec))
 
+    def on(self, platform: str) -> Demand:
+        """The same, but only on this platform."""
+        os, _, architecture = platform.partition("/")
+        placement = self.placement.model_copy(update={"os": os, "architecture": architecture})
+        # A key of its own, also where the demand names the platform already.
+        return Demand(self.image, self.resources, placement, f"{self.key}\non {platform}")
+
 
 class Offer(NamedTuple):
     """A giver that can take the task now."""

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from schemas.states import AssignmentState, TaskState
 from seeker import rendering
 from seeker.ledger import Ledger
-from seeker.model import Assignment, Job, Now, Task
+from seeker.model import Assignment, Giver, Job, Now, Task
 from seeker.placement import Offer, Refused, consider
+from seeker.reputation import SPOT_CHECKS
+from seeker.tasklife import first_wanted
 
 WAITING_LOOKED_AT = 64
 """Tasks waiting for a further giver that one turn tries to place, per job."""
@@ -141,7 +143,8 @@ class Placer:
         """Make the assignments that the task wants, as far as there are givers."""
         placed = 0
         while task.wanted > 0:
-            offer = self._ledger.rankings.best(task.job.demand, task.groups, now.monotonic)
+            rankings = self._ledger.rankings
+            offer = rankings.best(rankings.key_for(task), task.groups, now.monotonic)
             if offer is None:
                 self._note_stuck(task, now)
                 self._note_waiting(task)
@@ -158,6 +161,7 @@ class Placer:
             number=task.made + 1,
             giver_id=giver.id,
             group=giver.group,
+            platform=f"{giver.beat.platform.os}/{giver.beat.platform.architecture}",
             state=AssignmentState.PLACED,
             placed_at=now.wall,
             parts=offer.parts,
@@ -165,6 +169,7 @@ class Placer:
         task.assignments.append(assignment)
         task.forget_refusals()
         task.wanted -= 1
+        self._check(task, giver)
         task.stuck_since = None
         self._ledger.stuck.discard(task)
         self._fleet.assign(giver, assignment)
@@ -173,6 +178,20 @@ class Placer:
             task.job.state = TaskState.ACTIVE
         self._ledger.changes.dispatch(assignment)
         self._ledger.changes.touch(task)
+
+    def _check(self, task: Task, giver: Giver) -> None:
+        """Where trust is adaptive: whether the giver's word will do, or others have to agree."""
+        rules = task.job.spec.agreement
+        if not rules.adaptive:
+            return
+        trusted = giver.standing.reputation.trusted(task.job.spec.container.image)
+        at_it = sum(assignment.live for assignment in task.of_this_round)
+        if at_it == 1 and not task.votes:
+            task.alone = trusted and self._ledger.random.random() >= SPOT_CHECKS
+        elif not trusted:
+            task.alone = False
+        needed = 0 if task.alone else rules.replicas - at_it - len(task.votes)
+        task.wanted = max(needed, 0 if at_it == 1 else task.wanted)
 
     def _note_waiting(self, task: Task) -> None:
         if task.assignments and not any(task.live) and not task.reason.endswith(WAITS):
@@ -191,7 +210,8 @@ class Placer:
 
     def _may_come(self, task: Task, now: Now) -> bool:
         """Whether some member that has not tried the task could take it sooner or later."""
-        demand, groups = self._ledger.rankings[task.job.demand].demand, task.groups
+        rankings, groups = self._ledger.rankings, task.groups
+        demand = rankings[rankings.key_for(task)].demand
         for giver in self._fleet.givers.values():
             if giver.group not in groups:
                 answer = consider(giver, demand, now.monotonic)
@@ -216,7 +236,7 @@ class Placer:
 def begin(ledger: Ledger, job: Job, index: int) -> Task:
     """Bring a task into being."""
     job.largest = job.largest or rendering.largest(job.spec)
-    task = Task(job=job, index=index, wanted=job.spec.agreement.replicas)
+    task = Task(job=job, index=index, wanted=first_wanted(job.spec.agreement))
     job.started(index)
     job.tasks[index] = task
     ledger.changes.new_tasks.add(task.id)

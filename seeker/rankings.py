@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 
 from seeker.fleet import Fleet
-from seeker.model import Job
+from seeker.model import Job, Task
 from seeker.placement import Demand, Offer
 from seeker.ranking import Ranking
 
@@ -29,6 +29,8 @@ class Rankings:
         """Those that hold something of every giver, the one used last at the end."""
         self.looked_at = 0
         """Givers so far; what the work of placing is counted in."""
+        self._on_platform: dict[tuple[str, str], str] = {}
+        """Keys of demands narrowed to a platform, by that of the demand and the platform."""
 
     def __len__(self) -> int:
         return len(self._rankings)
@@ -47,8 +49,25 @@ class Rankings:
         key = job.demand
         self._jobs[key] -= 1
         if not self._jobs[key]:
-            del self._jobs[key], self._rankings[key]
-            self._used.pop(key, None)
+            del self._jobs[key]
+            narrowed = [name for name in self._on_platform if name[0] == key]
+            for each in (key, *(self._on_platform.pop(name) for name in narrowed)):
+                del self._rankings[each]
+                self._used.pop(each, None)
+
+    def key_for(self, task: Task) -> str:
+        """Of what the task's next try asks: where it has begun, maybe a platform, too."""
+        job = task.job
+        demand = self._rankings[job.demand].demand
+        platform = task.platform if demand.placement.homogeneous else ""
+        if not platform:
+            return job.demand
+        key = self._on_platform.get((job.demand, platform))
+        if key is None:
+            narrowed = demand.on(platform)
+            key = self._on_platform[job.demand, platform] = narrowed.key
+            self._rankings[key] = Ranking(narrowed, self._fleet)
+        return key
 
     def best(self, key: str, taken: Collection[str], now: float) -> Offer | None:
         """As `Ranking.best`."""

@@ -125,6 +125,7 @@ def message_of(assignment: Assignment) -> AssignmentMessage:
         task_id=task.id,
         job_id=task.job.id,
         container=container_of(task.job.spec, task.job.id, task.index, task.id),
+        comparison=task.job.spec.agreement.comparison,
     )
 
 

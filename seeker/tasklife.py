@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from statistics import median
 
 import structlog
 
 from schemas import identifiers
+from schemas.job import Agreement
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, Outcome, TaskState
-from seeker import agreement
-from seeker.agreement import Decided, Undecidable, Undecided, Vote
+from seeker import agreement, comparators
+from seeker.agreement import Decided, Quorum, Undecidable, Undecided, Vote
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Job, Now, Task, Withdrawal
 
@@ -61,13 +64,14 @@ class TaskLife:
         if not assignment.live:
             assignment.late = True
             changes.touch(task)
+            self._credit_late(task, result, now)
             log.info("late_result", result_id=result.result_id, state=assignment.state)
             return
         if result.outcome is Outcome.CANCELLED and assignment.unwanted:
             self.end(assignment, AssignmentState.CANCELLED, result.reason, now)
             return
         if result.digest is not None:
-            self._vote(task, assignment, result, result.digest)
+            self._vote(task, assignment, _vote_of(result, result.digest), now)
         self._learn(job, assignment, result, now)
         self.end(assignment, AssignmentState.REPORTED, result.reason, now)
 
@@ -85,28 +89,40 @@ class TaskLife:
         if job.backup_after is not None and result.outcome is Outcome.SUCCEEDED:
             job.ran(_run_time(assignment, now))
 
-    def _vote(self, task: Task, assignment: Assignment, result: StoredResult, digest: str) -> None:
-        vote = Vote(
-            result_id=result.result_id,
-            giver_id=result.giver_id,
-            digest=digest,
-            outcome=result.outcome,
-        )
+    def _vote(self, task: Task, assignment: Assignment, vote: Vote, now: Now) -> None:
         if assignment.number <= task.round_began:
             task.earlier_votes.append(vote)
             return
         task.votes.append(vote)
-        if task.chosen is not None and not task.disputed:
-            chosen = next(v for v in task.votes if v.result_id == task.chosen)
-            self._credit(vote, agrees=vote.digest == chosen.digest)
+        if task.chosen is not None:
+            self._credit_beside(task, vote, now)
 
-    def _credit(self, vote: Vote, *, agrees: bool) -> None:
-        standing = self._fleet.standing(vote.giver_id)
-        standing.agreed += agrees
-        standing.disagreed += not agrees
-        giver = self._fleet.givers.get(vote.giver_id)
+    def _credit_late(self, task: Task, result: StoredResult, now: Now) -> None:
+        """It changes nothing any more, but says something of its giver."""
+        if result.digest is not None and task.chosen is not None:
+            self._credit_beside(task, _vote_of(result, result.digest), now)
+
+    def _credit_beside(self, task: Task, vote: Vote, now: Now) -> None:
+        """The task is decided already. Against one giver's word it would only be another's."""
+        if task.alone:
+            return
+        chosen = next((v for v in task.votes if v.result_id == task.chosen), None)
+        if chosen is not None and not task.disputed:
+            equal = comparators.equality(task.job.spec.agreement.comparison)
+            self._credit(task, vote, now, agrees=equal(vote, chosen))
+
+    def _credit(self, task: Task, vote: Vote, now: Now, *, agrees: bool) -> None:
+        reputation = self._fleet.reputation(vote.giver_id)
+        reputation.count(task.id, task.job.spec.container.image, agrees=agrees, now=now.wall)
+        self._save_giver(vote.giver_id)
+
+    def _save_giver(self, giver_id: str) -> None:
+        giver = self._fleet.givers.get(giver_id)
+        former = self._fleet.former.get(giver_id)
         if giver is not None:
             self._ledger.changes.givers[giver.id] = giver
+        elif former is not None:
+            self._ledger.changes.former[giver_id] = former
 
     # -- What follows ---------------------------------------------------------------------------
 
@@ -135,8 +151,10 @@ class TaskLife:
                 self._finish(task, task.withdrawn.state)
             return
         live = sum(assignment.live for assignment in task.of_this_round)
-        rules = task.job.spec.agreement
-        match agreement.judge(task.votes, live, task.attempts, rules):
+        rules = rules_of(task)
+        equal = comparators.equality(rules.comparison)
+        quorum = self._quorum_with(task) if rules.adaptive else None
+        match agreement.judge(task.votes, live, task.attempts, rules, equal, quorum):
             case Decided() as verdict:
                 self._decide(task, verdict, now)
             case Undecidable(reason=reason):
@@ -151,10 +169,36 @@ class TaskLife:
                 if task.state is TaskState.ACTIVE and gone and not task.votes:
                     task.become(TaskState.PENDING)
             case None:
-                cause = f"{len(task.votes)} results disagree and no attempt is left"
-                self._decide(
-                    task, agreement.arbitrate(task.votes, self._fleet.reputation, cause), now
-                )
+                self._arbitrate(task, "no attempt is left", now)
+
+    def _quorum_with(self, task: Task) -> Quorum:
+        """Strangers could be friends: where nobody who agrees is trusted, one more has to."""
+        quorum, image = rules_of(task).quorum, task.job.spec.container.image
+
+        def needed(supporters: Sequence[Vote]) -> int:
+            known = any(self._fleet.reputation(v.giver_id).trusted(image) for v in supporters)
+            return quorum if known else quorum + 1
+
+        return needed
+
+    def _arbitrate(self, task: Task, why: str, now: Now) -> None:
+        """The last word on votes that do not agree, as nobody can be asked any more."""
+        rules = task.job.spec.agreement
+        equal = comparators.equality(rules.comparison)
+        verdict = agreement.judge(task.votes, 0, rules.max_attempts, rules, equal)
+        if isinstance(verdict, Decided):  # Only strangers agree, and nobody else is there.
+            self._decide(task, verdict, now)
+            return
+        cause = f"{len(task.votes)} results disagree and {why}"
+        if rules.on_disagreement == "fail":
+            task.reason = f"{cause}: `seeker votes {task.id}` shows them"
+            self._finish(task, TaskState.FAILED)
+            return
+
+        def reputation(giver_id: str) -> float:
+            return self._fleet.reputation(giver_id).overall.reputation(now.wall)
+
+        self._decide(task, agreement.arbitrate(task.votes, reputation, cause, equal), now)
 
     def _pause(self, task: Task, now: Now) -> float | None:
         """The next best is asked at once, but a task that givers keep failing at pauses."""
@@ -165,9 +209,14 @@ class TaskLife:
         return now.monotonic + longest * self._ledger.random.uniform(0.5, 1.0)
 
     def _decide(self, task: Task, verdict: Decided, now: Now) -> None:
-        if not verdict.disputed and task.job.spec.agreement.quorum > 1:
+        rules = task.job.spec.agreement
+        if task.alone and len(task.votes) == 1:
+            self._fleet.reputation(verdict.chosen.giver_id).believed_alone(task.id)
+            self._save_giver(verdict.chosen.giver_id)
+        elif not verdict.disputed and rules.quorum > 1:
+            equal = comparators.equality(rules.comparison)
             for vote in task.votes:
-                self._credit(vote, agrees=vote.digest == verdict.chosen.digest)
+                self._credit(task, vote, now, agrees=equal(vote, verdict.chosen))
         succeeded = verdict.chosen.outcome is Outcome.SUCCEEDED
         retry = task.job.spec.retry
         if verdict.chosen.outcome in RETRIABLE and task.rounds <= retry.limit:
@@ -190,7 +239,7 @@ class TaskLife:
         task.votes = []
         task.rounds += 1
         task.round_began = task.made
-        task.wanted = task.job.spec.agreement.replicas
+        task.wanted = first_wanted(task.job.spec.agreement)
         self._ledger.changes.touch(task)
         self._ledger.queue(task, now.monotonic + pause * self._ledger.random.uniform(0.5, 1.5))
 
@@ -289,8 +338,7 @@ class TaskLife:
 
     def arbitrate(self, task: Task, now: Now) -> None:
         """Choose by reputation, as nobody is there to ask."""
-        cause = f"{len(task.votes)} results disagree and no other giver is there to ask"
-        self._decide(task, agreement.arbitrate(task.votes, self._fleet.reputation, cause), now)
+        self._arbitrate(task, "no other giver is there to ask", now)
         self.settle(task.job, now)
 
     def _grace_over(self, task: Task, now: Now) -> bool:
@@ -351,6 +399,33 @@ class TaskLife:
         task.reason = reason
         self._ledger.queue(task)
         self._ledger.changes.touch(task)
+
+
+def first_wanted(rules: Agreement) -> int:
+    """Assignments to begin with; where trust is adaptive, it depends on who gets the first."""
+    return 1 if rules.adaptive else rules.replicas
+
+
+def rules_of(task: Task) -> Agreement:
+    rules = task.job.spec.agreement
+    return _alone(rules) if task.alone else rules
+
+
+@lru_cache(maxsize=1024)
+def _alone(rules: Agreement) -> Agreement:
+    """What is left of an adaptive job's rules where a trusted giver has the task."""
+    return rules.model_copy(update={"replicas": 1, "quorum": 1, "adaptive": False})
+
+
+def _vote_of(result: StoredResult, digest: str) -> Vote:
+    return Vote(
+        result_id=result.result_id,
+        giver_id=result.giver_id,
+        digest=digest,
+        outcome=result.outcome,
+        exit_code=result.exit_code,
+        comparable=result.comparable,
+    )
 
 
 def _in_vain(other: str, state: str) -> Withdrawal:

@@ -57,6 +57,7 @@ def task(document: Document) -> dict[str, Any]:
             {**assignment, "placed_at": assignment["placed_at"].isoformat()}
             for assignment in document["assignments"]
         ],
+        "alone": document["alone"],
         "votes": document["votes"],
         "earlier_votes": document["earlier_votes"],
     }
@@ -66,6 +67,7 @@ def giver(document: Document) -> dict[str, Any]:
     beat = json.loads(document["beat"])
     cordon = document["cordon"]
     standing = documents.former_from(document).standing
+    now, overall = datetime.now(UTC), standing.reputation.overall
     state, reason = beat["state"], beat["state_reason"]
     if not document["member"]:
         state, reason = "purged", ""
@@ -84,10 +86,16 @@ def giver(document: Document) -> dict[str, Any]:
             {**setback, "until": setback["until"].isoformat()} for setback in document["setbacks"]
         ],
         "standing": {
-            "agreed": standing.agreed,
-            "disagreed": standing.disagreed,
-            "reputation": round(standing.reputation, 3),
+            "agreed": round(overall.agreed, 1),
+            "disagreed": round(overall.disagreed, 1),
+            "reputation": round(overall.reputation(now), 3),
             "reliability": round(standing.reliability, 3),
+            "lies": standing.reputation.lies,
+            "trust": standing.reputation.explain(now),
+            "by_image": {
+                kind: {"reputation": round(record.reputation(now), 3), "in_a_row": record.in_a_row}
+                for kind, record in standing.reputation.by_class.items()
+            },
         },
         "speed": beat["speed"],
         "labels": beat["labels"],
@@ -249,8 +257,9 @@ def print_giver(item: dict[str, Any]) -> None:
         free=_resources(item["free"]),
         placed=_resources(load),
         images=", ".join(item["images"]),
-        votes=f"{standing['agreed']} with the majority, {standing['disagreed']} against it",
+        votes=f"{standing['agreed']:g} with the majority, {standing['disagreed']:g} against it",
         reputation=f"{standing['reputation']:.2f}",
+        trust=standing["trust"],
         reliability=f"{standing['reliability']:.2f}",
         pauses="; ".join(
             f"{setback['image']} until {setback['until']}, after {setback['count']} failures"

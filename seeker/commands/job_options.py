@@ -106,6 +106,30 @@ _OPTIONS = (
     # Until when, and what if not
     click.option("--replicas", type=int, help="Givers to ask.  [default: the quorum]"),
     click.option("--quorum", type=int, help="Equal results that decide.  [default: 1]"),
+    click.option(
+        "--trust",
+        type=click.Choice(["none", "quorum", "adaptive"]),
+        help="Believe anybody, two who agree, or those alone who have earned it.",
+    ),
+    click.option(
+        "--compare",
+        type=click.Choice(["bytes", "text", "lines", "numbers", "json"]),
+        help="What of stdout must be equal (docs/trust.md).  [default: bytes]",
+    ),
+    click.option(
+        "--tolerance", type=float, help="Relative, of numbers compared as numbers or json."
+    ),
+    click.option("--absolute-tolerance", type=float, help="The same, absolute."),
+    click.option(
+        "--on-disagreement",
+        type=click.Choice(["heuristic", "fail"]),
+        help="When nobody is left to ask: choose by reputation, or fail.  [default: heuristic]",
+    ),
+    click.option(
+        "--homogeneous/--heterogeneous",
+        default=None,
+        help="All tries of a task on one platform, or on any.  [default: any]",
+    ),
     click.option("--max-attempts", type=int, help="Tries at one task at the most."),
     click.option("--retries", type=int, help="Further runs of a task that failed.  [default: 0]"),
     click.option("--retry-pause", help="Before the first; then doubled.  [default: 1s]"),

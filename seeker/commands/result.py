@@ -1,4 +1,4 @@
-"""The answer that is believed: `seeker result`."""
+"""The answer that is believed, and the evidence for it: `seeker result`, `seeker votes`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from schemas.states import TaskState
 from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, work_argument
+from seeker.votes import evidence, print_evidence
 
 
 @click.command()
@@ -36,9 +37,6 @@ async def result(identifier: str, as_json: bool) -> None:
     seeker = client()
     async with seeker.store() as store:
         if identifiers.is_job_id(identifier):
-            counts = (await seeker.job(store, identifier))["counts"]
-            if sum(counts.values()) != 1:
-                raise UserError(f"job {identifier} has many tasks: name one, as JOB-INDEX")
             identifier = await _only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
     if task["chosen"] is None:
@@ -61,8 +59,33 @@ async def result(identifier: str, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
+@click.command()
+@work_argument()
+@json_option
+@async_command
+async def votes(identifier: str, as_json: bool) -> None:
+    """Show each vote on a task, who agreed with whom, and why one of them is believed.
+
+    The task of a job that has only one may be named by the job.
+    """
+    seeker = client()
+    async with seeker.store() as store:
+        if identifiers.is_job_id(identifier):
+            identifier = await _only_task(seeker, store, identifier)
+        task = await seeker.task(store, identifier)
+        job = await seeker.job(store, identifiers.job_of(identifier))
+    found = evidence(task, JobSpec.model_validate_json(job["spec"]))
+    print_json(found) if as_json else print_evidence(found)
+
+
 async def _only_task(seeker: Client, store: Catalogue, job_id: str) -> str:
+    """
+    Raises:
+        UserError: there are more.
+    """
     job = await seeker.job(store, job_id)
+    if sum(job["counts"].values()) != 1:
+        raise UserError(f"job {job_id} has many tasks: name one, as JOB-INDEX")
     spec = JobSpec.model_validate_json(job["spec"])
     return identifiers.task_id(job_id, spec.first_index)
 

@@ -29,6 +29,5 @@ def a_result(
         "outcome": Outcome.SUCCEEDED,
         "exit_code": 0,
         "stdout": "hello\n",
-        "digest": "ab" * 32,
     }
     return Result(**{**content, **fields})

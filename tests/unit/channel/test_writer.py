@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker import Delivery, Unroutable
-from channel import documents
+from channel import digests, documents
 from channel.documents import Document
 from channel.metrics import Metrics
 from channel.store import Inserted, StoreUnavailable
@@ -180,10 +180,12 @@ async def test_what_cannot_be_told_is_told_again_before_it_is_acknowledged(bench
 
 
 async def test_a_repeated_result_is_told_as_it_was_stored_first(bench: Bench) -> None:
-    await bench.deliver(delivery(a_result(digest="first")))
-    await bench.deliver(delivery(a_result(digest="second"), redelivered=True))
+    first = a_result(stdout="first")
+    await bench.deliver(delivery(first))
+    await bench.deliver(delivery(a_result(stdout="second"), redelivered=True))
     told = [StoredBatch.decode(message["body"]).results for message in bench.publisher.messages]
-    assert [[each.digest for each in results] for results in told] == [["first"], ["first"]]
+    expected = [digests.digest(first)]
+    assert [[each.digest for each in results] for results in told] == [expected, expected]
     assert bench.publisher.messages[0]["message_id"] == bench.publisher.messages[1]["message_id"]
     assert bench.counted("channel_results_stored_total") == 1
     assert bench.counted("channel_results_duplicate_total") == 1

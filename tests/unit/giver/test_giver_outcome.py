@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from giver.engine import Exit
-from giver.outcome import EndedBy, Finding, compose, digest, judge
+from giver.outcome import EndedBy, Finding, compose, judge
 from giver.output import new_output
 from schemas.assignment import Assignment
 from schemas.heartbeat import Platform
@@ -70,30 +70,6 @@ def test_reasons_name_the_number() -> None:
     assert "not found" in judge(Exit(code=127), None, False, SPEC, 100)[1]
     assert "7 s" in judge(Exit(code=0), EndedBy.TIMEOUT, False, SPEC, 100)[1]
     assert "100 bytes" in judge(Exit(code=0), EndedBy.OUTPUT, False, SPEC, 100)[1]
-
-
-def test_the_digest_covers_outcome_code_and_stdout() -> None:
-    base = digest(Outcome.FAILED, 1, "aa", True)
-    assert base == digest(Outcome.FAILED, 1, "aa", True)
-    assert base != digest(Outcome.FAILED, 2, "aa", True)
-    assert base != digest(Outcome.FAILED, 1, "bb", True)
-    assert base != digest(Outcome.SUCCEEDED, 1, "aa", True)
-
-
-def test_of_a_run_cut_short_only_the_outcome_counts() -> None:
-    assert digest(Outcome.TIMED_OUT, 137, "aa", True) == digest(Outcome.TIMED_OUT, 0, "bb", True)
-    assert digest(Outcome.TIMED_OUT, 0, "", True) != digest(Outcome.OUTPUT_LIMIT, 0, "", True)
-
-
-@pytest.mark.parametrize(
-    "silent", [Outcome.KILLED, Outcome.CANCELLED, Outcome.INFRASTRUCTURE_ERROR]
-)
-def test_what_says_nothing_of_the_task_is_no_vote(silent: Outcome) -> None:
-    assert digest(silent, 1, "aa", True) is None
-
-
-def test_output_read_from_a_log_in_doubt_is_no_vote() -> None:
-    assert digest(Outcome.SUCCEEDED, 0, "aa", False) is None
 
 
 def composed(**finding: Any) -> Result:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas import identifiers
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.base import Message
+from schemas.comparison import Comparison
 from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Refusal
 from schemas.job import (
     MOST_BYTES,
@@ -67,6 +68,15 @@ containers = st.builds(
 )
 
 
+tolerances = st.floats(0, 0.5)
+comparisons = st.builds(Comparison, by=st.sampled_from(["bytes", "text", "lines"])) | st.builds(
+    Comparison,
+    by=st.sampled_from(["numbers", "json"]),
+    relative=tolerances,
+    absolute=tolerances,
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> JobSpec:
     parameters = draw(
@@ -117,7 +127,8 @@ def results(draw: st.DrawFn) -> Result:
         stdout_stream=draw(streams),
         stderr_stream=draw(streams),
         files=draw(tuples(st.builds(OutputFile, path=short, size_bytes=counts, sha256=hashes))),
-        digest=draw(st.none() | hashes),
+        exact_output=draw(st.booleans()),
+        comparison=draw(comparisons),
         usage=draw(
             st.builds(
                 Usage,
@@ -182,6 +193,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
                 task_id=task_ids,
                 job_id=job_ids,
                 container=containers,
+                comparison=comparisons,
             ),
             least=1,
         ),
@@ -203,6 +215,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
                 exit_code=st.none() | st.integers(-255, 255),
                 reason=short,
                 digest=st.none() | hashes,
+                comparable=st.none() | short,
                 stored_at=moments,
             ),
             least=1,

@@ -67,7 +67,7 @@ class World:
         for giver_id in giver_ids:
             self.scheduler.heard(beat(giver_id, **fields), self.now)
 
-    def submit(self, count: int = 1, *, cpus: float = 1, **agreement: int) -> str:
+    def submit(self, count: int = 1, *, cpus: float = 1, **agreement: Any) -> str:
         job_id = identifiers.new_job_id()
         spec = JobSpec(
             container=ContainerSpec(image="image", resources=Resources(cpus=cpus)),
@@ -100,14 +100,17 @@ class World:
         assignment: Assignment,
         digest: str | None = "right",
         outcome: Outcome = Outcome.SUCCEEDED,
+        comparable: str | None = None,
     ) -> None:
-        self.scheduler.stored([self.result(assignment, digest, outcome)], self.now)
+        result = self.result(assignment, digest, outcome, comparable)
+        self.scheduler.stored([result], self.now)
 
     def result(
         self,
         assignment: Assignment,
         digest: str | None = "right",
         outcome: Outcome = Outcome.SUCCEEDED,
+        comparable: str | None = None,
     ) -> StoredResult:
         return StoredResult(
             result_id=identifiers.result_id(assignment.id, assignment.giver_id),
@@ -119,6 +122,7 @@ class World:
             exit_code=0,
             reason="",
             digest=digest,
+            comparable=comparable,
             stored_at=self.now.wall,
         )
 

@@ -181,6 +181,7 @@ def task(state: TaskState, *assigned: AssignmentState, replicas: int = 1) -> Tas
                 number=number,
                 giver_id=f"g{number}",
                 group=f"giver g{number}",
+                platform="linux/amd64",
                 state=each,
                 placed_at=START,
             )

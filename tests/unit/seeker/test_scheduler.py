@@ -107,8 +107,8 @@ def test_a_disagreement_asks_a_giver_that_has_not_tried(world: World) -> None:
     assert task.chosen == identifiers.result_id(first.id, first.giver_id)
     assert not task.disputed
     givers = world.fleet.givers
-    assert givers[second.giver_id].standing.disagreed == 1
-    assert givers[first.giver_id].standing.agreed == 1
+    assert givers[second.giver_id].standing.reputation.overall.disagreed == 1
+    assert givers[first.giver_id].standing.reputation.overall.agreed == 1
 
 
 def test_where_nobody_is_left_to_ask_reputation_decides_after_a_grace(world: World) -> None:
@@ -380,11 +380,11 @@ def test_a_higher_priority_goes_first(world: World) -> None:
 
 def test_a_returned_standing_survives_a_purge(world: World) -> None:
     world.join("g1")
-    world.fleet.givers["g1"].standing.agreed = 7
+    world.fleet.givers["g1"].standing.reputation.lies = 7
     world.pass_time(31)
     assert "g1" not in world.fleet.givers
     world.join("g1")
-    assert world.fleet.givers["g1"].standing.agreed == 7
+    assert world.fleet.givers["g1"].standing.reputation.lies == 7
 
 
 def test_an_image_that_cannot_be_pulled_does_not_keep_a_giver_from_others(world: World) -> None:

@@ -330,11 +330,11 @@ def test_a_cordon_outlives_a_purge(world: World) -> None:
 
 def test_a_forgotten_giver_comes_back_as_a_stranger(world: World) -> None:
     world.join("g1")
-    world.fleet.givers["g1"].standing.agreed = 5
+    world.fleet.givers["g1"].standing.reputation.lies = 5
     world.command("forget", "g1")
     assert world.turn().forgotten == {"g1"}
     world.join("g1")
-    assert world.fleet.givers["g1"].standing.agreed == 0
+    assert world.fleet.givers["g1"].standing.reputation.lies == 0
 
 
 @pytest.mark.parametrize("require", ["cpus >", "nosuch > 3", "cpus + 1.0"])

@@ -1,0 +1,82 @@
+"""What makes results comparable, made here from what is kept. Pure.
+
+A giver's word for it would let it return one thing and vote for another, so the digest is that of
+the output as it lies in the database. Only where the middle of an output is not kept is its giver's
+hash of the whole believed, together with head and tail.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+
+from schemas.comparison import COMPARABLE_BYTES
+from schemas.result import Result
+from schemas.states import Outcome
+
+_DECIDED_BY_OUTPUT = (Outcome.SUCCEEDED, Outcome.FAILED)
+_NO_VOTE = (Outcome.KILLED, Outcome.CANCELLED, Outcome.INFRASTRUCTURE_ERROR)
+
+
+def digest(result: Result) -> str | None:
+    """Hexadecimal SHA-256 over what givers are compared by; `None` where a result says nothing of
+    the task, as the giver or its Docker failed.
+
+    Of a run that was cut short only the outcome counts: how far it got differs by host.
+    """
+    if result.outcome in _NO_VOTE or not result.exact_output:
+        return None
+    parts: list[object] = [result.comparison.model_dump_json(), result.outcome.value]
+    if result.outcome in _DECIDED_BY_OUTPUT:
+        files = sorted((each.path, each.size_bytes, each.sha256) for each in result.files)
+        parts += [result.exit_code, _stdout_key(result), files]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def comparable(result: Result) -> str | None:
+    """The text that the seeker compares where a tolerance is allowed; `None`: only the digest."""
+    if not result.comparison.tolerant or result.outcome not in _DECIDED_BY_OUTPUT:
+        return None
+    text = _text(result)
+    return text if text is not None and len(text.encode()) <= COMPARABLE_BYTES else None
+
+
+def _stdout_key(result: Result) -> object:
+    if result.comparison.by == "bytes":
+        raw = _whole(result)
+        if raw is not None:
+            return hashlib.sha256(raw).hexdigest()
+    else:
+        text = _text(result)
+        if text is not None:
+            return text
+    stream = result.stdout_stream
+    return [stream.sha256, stream.bytes, result.stdout, stream.tail]
+
+
+def _text(result: Result) -> str | None:
+    """Stdout as it is compared; `None` where some of it is missing, or it is no text."""
+    raw = _whole(result)
+    if raw is None:
+        return None
+    try:
+        lines = [line.rstrip() for line in raw.decode().splitlines()]
+    except UnicodeDecodeError:
+        return None
+    if result.comparison.by == "lines":
+        lines.sort()
+        return "\n".join(lines).lstrip("\n")
+    return "\n".join(lines).rstrip("\n")
+
+
+def _whole(result: Result) -> bytes | None:
+    if result.stdout_stream.truncated:
+        return None
+    if result.stdout_stream.encoding == "base64":
+        try:
+            return base64.b64decode(result.stdout, validate=True)
+        except binascii.Error:
+            return None
+    return result.stdout.encode()

@@ -1,0 +1,44 @@
+"""What makes two results of one task equal."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Part
+
+COMPARABLE_BYTES = 16 << 10
+"""Of a text compared with a tolerance, at the most: it travels to the seeker, and lies there with
+the vote. Longer ones are equal only to the byte."""
+
+
+class Comparison(Part):
+    """Outcome and exit code always count, and so do output files; of stdout, what `by` says.
+
+    It is part of what it compares: a giver that claims another comparison than its job's agrees
+    with nobody.
+    """
+
+    by: Literal["bytes", "text", "lines", "numbers", "json"] = "bytes"
+    """`bytes`: all of it as it is. `text`: but for line ends and white space at the end of lines
+    and of the whole. `lines`: as text, in any order of lines. `numbers`: as text, numbers in it
+    within the tolerance. `json`: as JSON, in any order of names, numbers within the tolerance."""
+    relative: float = Field(default=0.0, ge=0, lt=1)
+    """Numbers are equal that differ by no more than this times the larger of them..."""
+    absolute: float = Field(default=0.0, ge=0)
+    """...or by no more than this."""
+
+    @model_validator(mode="after")
+    def _tolerance_fits(self) -> Self:
+        if (self.relative or self.absolute) and not self.tolerant:
+            raise ValueError(
+                f"a tolerance means nothing to a comparison by {self.by}: "
+                "compare by numbers or json"
+            )
+        return self
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether results may be equal whose digests are not; that need not be transitive."""
+        return self.by in ("numbers", "json")

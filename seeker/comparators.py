@@ -1,0 +1,107 @@
+"""Whether two votes say the same. Pure.
+
+Equality within a tolerance need not be transitive: 1.0, 1.1 and 1.2 with a tolerance of 0.1. What
+follows from that is decided in `seeker/agreement.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import zip_longest
+from typing import Any, Protocol
+
+from schemas.comparison import Comparison
+from schemas.states import Outcome
+
+_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+
+_UNREADABLE = (ValueError, RecursionError, OverflowError)
+"""What a stranger's text may do to a parser; such texts are equal only to the byte."""
+
+
+class Comparable(Protocol):
+    """What of a vote is compared."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def comparable(self) -> str | None: ...
+
+
+Equality = Callable[[Comparable, Comparable], bool]
+"""Reflexive and symmetric."""
+
+
+def equality(comparison: Comparison) -> Equality:
+    if not comparison.tolerant:
+        return same_digest
+
+    def within(one: Comparable, other: Comparable) -> bool:
+        if one.digest == other.digest:
+            return True
+        if (one.outcome, one.exit_code) != (other.outcome, other.exit_code):
+            return False
+        if one.comparable is None or other.comparable is None:
+            return False
+        return _equal(comparison, *sorted((one.comparable, other.comparable)))
+
+    return within
+
+
+def same_digest(one: Comparable, other: Comparable) -> bool:
+    return one.digest == other.digest
+
+
+@lru_cache(maxsize=1024)
+def _equal(comparison: Comparison, one: str, other: str) -> bool:
+    """Remembered, as each look at a task compares all of its votes again."""
+    try:
+        if comparison.by == "json":
+            return _alike(comparison, json.loads(one), json.loads(other))
+        return _numbers_alike(comparison, one, other)
+    except _UNREADABLE:
+        return False
+
+
+def _alike(comparison: Comparison, one: Any, other: Any) -> bool:
+    # To Python, True is 1.
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return _close(comparison, one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(
+            _alike(comparison, value, other[name]) for name, value in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(
+            _alike(comparison, *pair) for pair in zip(one, other, strict=True)
+        )
+    return bool(one == other)
+
+
+def _numbers_alike(comparison: Comparison, one: str, other: str) -> bool:
+    """Text in even positions has to be the same, numbers in odd ones about the same."""
+    pieces = zip_longest(_NUMBER.split(one), _NUMBER.split(other))
+    for position, (mine, theirs) in enumerate(pieces):
+        if mine == theirs:
+            continue
+        if mine is None or theirs is None or position % 2 == 0:
+            return False
+        if not _close(comparison, float(mine), float(theirs)):
+            return False
+    return True
+
+
+def _close(comparison: Comparison, one: float, other: float) -> bool:
+    if math.isnan(one) and math.isnan(other):
+        return True
+    return math.isclose(one, other, rel_tol=comparison.relative, abs_tol=comparison.absolute)

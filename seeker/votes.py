@@ -1,0 +1,106 @@
+"""A task's votes as evidence: who agreed with whom, and why one of them is believed. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from schemas.job import JobSpec
+from schemas.states import TaskState
+from seeker import comparators, documents, view
+from seeker.agreement import Vote
+from seeker.documents import Document
+from seeker.tables import Listing, facts
+
+DIGEST_SHOWN = 12
+"""Characters."""
+
+
+def evidence(task: Document, spec: JobSpec) -> dict[str, Any]:
+    """What `seeker votes --json` prints.
+
+    Args:
+        task: as in the database.
+        spec: its job's.
+    """
+    rules = spec.agreement
+    equal = comparators.equality(rules.comparison)
+    votes = [documents.vote_from(each) for each in task["votes"]]
+    return {
+        "task_id": task["_id"],
+        "state": task["state"],
+        "chosen": task["chosen"],
+        "disputed": task["disputed"],
+        "alone": task["alone"],
+        "reason": task["reason"],
+        "quorum": rules.quorum,
+        "compared_by": rules.comparison.model_dump(),
+        "votes": [
+            {
+                **_shown(vote),
+                "agrees_with": [
+                    other.giver_id for other in votes if other is not vote and equal(vote, other)
+                ],
+                "chosen": vote.result_id == task["chosen"],
+            }
+            for vote in votes
+        ],
+        "earlier_votes": [_shown(documents.vote_from(each)) for each in task["earlier_votes"]],
+        "late": [
+            {"assignment_id": each["assignment_id"], "giver_id": each["giver_id"]}
+            for each in task["assignments"]
+            if each["late"]
+        ],
+    }
+
+
+def print_evidence(item: dict[str, Any]) -> None:
+    facts(
+        task=item["task_id"],
+        state=view.coloured(item["state"]),
+        compared=_compared(item["compared_by"]),
+        quorum="one trusted giver, believed alone" if item["alone"] else str(item["quorum"]),
+        chosen=item["chosen"] or "none",
+        why=item["reason"],
+        late=", ".join(f"{each['giver_id']} ({each['assignment_id']})" for each in item["late"]),
+    )
+    rows = [("earlier", vote) for vote in item["earlier_votes"]]
+    rows += [("chosen" if vote["chosen"] else "", vote) for vote in item["votes"]]
+    if not rows:
+        return
+    listing = Listing(
+        *("VOTE", "GIVER", "OUTCOME", "EXIT", "DIGEST", "AGREES WITH", ""),
+        whole=("GIVER", "OUTCOME", "DIGEST", ""),
+        figures=("VOTE", "EXIT"),
+    )
+    for number, (note, vote) in enumerate(rows, start=1):
+        listing.row(
+            str(number),
+            vote["giver_id"],
+            vote["outcome"],
+            "" if vote["exit_code"] is None else str(vote["exit_code"]),
+            vote["digest"][:DIGEST_SHOWN],
+            ", ".join(vote.get("agrees_with", ())) or "nobody",
+            Text(note, style=view.STYLES[TaskState.SUCCEEDED] if note == "chosen" else "dim"),
+        )
+    click.echo()
+    listing.show()
+
+
+def _shown(vote: Vote) -> dict[str, Any]:
+    return {
+        "result_id": vote.result_id,
+        "giver_id": vote.giver_id,
+        "outcome": vote.outcome.value,
+        "exit_code": vote.exit_code,
+        "digest": vote.digest,
+    }
+
+
+def _compared(by: dict[str, Any]) -> str:
+    text = f"by {by['by']}"
+    if by["relative"] or by["absolute"]:
+        text += f", numbers within {by['relative']:g} of each other or {by['absolute']:g}"
+    return text
