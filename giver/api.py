@@ -1,14 +1,28 @@
-"""The giver's own HTTP endpoint: what it is, whether it is well, metrics."""
+"""The giver's own HTTP endpoint: what it is, whether it is well, metrics, and the owner's word.
+
+Whoever tells it to do something must be on this host and show the token of the state folder.
+"""
 
 from __future__ import annotations
 
+import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from giver import control_token
+from giver.owner import Asked, Word
 
 if TYPE_CHECKING:
     from giver.service import GiverService
+
+
+class Said(BaseModel):
+    asked: Asked
+    for_s: float | None = Field(default=None, gt=0, le=10 * 365 * 86400)
 
 
 def create_app(service: GiverService) -> FastAPI:
@@ -29,5 +43,29 @@ def create_app(service: GiverService) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(generate_latest(service.measure()), media_type=CONTENT_TYPE_LATEST)
+
+    async def owner_only(request: Request) -> None:
+        if request.client is None or not ip_address(request.client.host).is_loopback:
+            raise HTTPException(403, "only from the giver's own host")
+        if not control_token.matches(service.control_token, request.headers.get("Authorization")):
+            raise HTTPException(401, "the token of the giver's state folder is missing or wrong")
+
+    @app.get("/status")
+    async def status() -> dict[str, Any]:
+        return service.standing()
+
+    @app.get("/config", dependencies=[Depends(owner_only)])
+    async def config() -> list[dict[str, Any]]:
+        return service.config()
+
+    @app.put("/word", dependencies=[Depends(owner_only)])
+    async def say(said: Said) -> dict[str, Any]:
+        """What the owner wants from now on."""
+        until = None if said.for_s is None else time.time() + said.for_s
+        try:
+            service.steward.say(Word(asked=said.asked, until=until))
+        except OSError as error:
+            raise HTTPException(507, f"cannot be written down: {error}") from error
+        return service.standing()
 
     return app

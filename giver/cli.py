@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import httpx
 
 from broker import BrokerError
 from giver.api import create_app
 from giver.engine import Engine
 from giver.identity import IdentityError
 from giver.journal import JournalError
+from giver.owner_commands import config, drain, info, pause, resume, status
 from giver.service import GiverService
-from giver.settings import GiverAddress, GiverSettings
+from giver.settings import GiverSettings
 from runtime import lifecycle
-from runtime.command_line import (
-    Failed,
-    Unreachable,
-    UserError,
-    async_command,
-    json_option,
-    print_json,
-)
+from runtime.command_line import Unreachable, UserError, async_command
 from runtime.http import AddressInUse, HttpServer
 from runtime.logs import configure_logging
 
@@ -75,37 +68,8 @@ async def serve(settings: GiverSettings, engine: Engine | None = None) -> None:
         raise Unreachable(str(error)) from error
 
 
-@main.command()
-@click.option("--url", help="http://host:8701.  [default: GIVER_URL, else this host's giver]")
-@json_option
-@async_command
-async def info(url: str | None, as_json: bool) -> None:
-    """What a running giver says of itself.
-
-    Of a local stack that is the first giver; `make status` has the addresses of all.
-    """
-    address = GiverAddress.load(url=url)
-    base = address.url or f"http://{address.http_host}:{address.http_port}"
-    url = f"{base.rstrip('/')}/info"
-    try:
-        async with httpx.AsyncClient(timeout=5) as client:
-            response = await client.get(url)
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise UserError(f"{base!r} is no URL ({error}): give it as http://host:8701") from error
-    except httpx.HTTPError as error:
-        raise Unreachable(
-            f"no giver answers at {url} ({error or type(error).__name__}): start one with "
-            "`giver run`, or say with --url or GIVER_URL where it is"
-        ) from error
-    if response.status_code != 200:
-        raise Failed(f"{url} answers {response.status_code}: {response.text}")
-    document = response.json()
-    if as_json:
-        print_json(document)
-        return
-    width = max(map(len, document))
-    for name, value in document.items():
-        click.echo(f"{name:<{width}}  {value}")
+for command in (info, status, config, pause, resume, drain):
+    main.add_command(command)
 
 
 def _labels(pairs: tuple[str, ...]) -> dict[str, str] | None:

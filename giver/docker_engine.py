@@ -133,6 +133,12 @@ class DockerEngine:
     async def stop(self, container: Container, grace_s: int) -> None:
         await self._stopping.run(lambda: self._stop(container.id, grace_s))
 
+    async def pause(self, container: Container) -> None:
+        await self._calls.run(lambda: self._pause(container.id))
+
+    async def resume(self, container: Container) -> None:
+        await self._calls.run(lambda: self._resume(container.id))
+
     async def remove(self, container: Container) -> None:
         await self._calls.run(lambda: self._remove(container.id))
 
@@ -316,6 +322,27 @@ class DockerEngine:
                 return
             except APIError as error:
                 if status(error) != 409:  # 409: it does not run.
+                    raise
+
+    def _pause(self, container_id: str) -> None:
+        with translated("pause the container"):
+            try:
+                self._client().pause(container_id)
+            except NotFound:
+                return
+            except APIError as error:
+                if status(error) != 409:  # 409: it is paused, or does not run.
+                    raise
+
+    def _resume(self, container_id: str) -> None:
+        with translated("resume the container"):
+            try:
+                self._client().unpause(container_id)
+            except NotFound:
+                return
+            except APIError as error:
+                # Docker says 500 of one that is not paused.
+                if status(error) != 409 and "is not paused" not in explanation(error):
                     raise
 
     def _remove(self, container_id: str) -> None:

@@ -183,6 +183,12 @@ class Engine(Protocol):
     async def stop(self, container: Container, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s`; one that has ended or is gone is no error."""
 
+    async def pause(self, container: Container) -> None:
+        """It stands still until resumed; one that does already, or has ended, is no error."""
+
+    async def resume(self, container: Container) -> None:
+        """One that does not stand still, or has ended, is no error."""
+
     async def remove(self, container: Container) -> None:
         """With its volumes, whatever its state; one that is gone is no error."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -30,6 +31,7 @@ from giver.engine import (
     Plan,
     RequestRefused,
 )
+from giver.frost import Deadline, Frost
 from giver.outcome import CANCELLED_BEFORE_START, EndedBy, Finding, judge
 from giver.output import Output, new_output
 from giver.settings import GiverSettings
@@ -61,11 +63,13 @@ class Execution:
         on_state: Callable[[str, AssignmentState], None],
         container: Container | None = None,
         gpus: tuple[int, ...] = (),
+        frozen_s: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
         """
         Args:
             container: one that is there already from an earlier start of this giver.
             gpus: the numbers of those set aside for it.
+            frozen_s: seconds that it stood still since a time in seconds since the epoch.
         """
         self.assignment = assignment
         self.container = container
@@ -78,7 +82,9 @@ class Execution:
         self._ended_by: EndedBy | None = None
         self._pulling: asyncio.Future[Image] | None = None
         self._running = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self._loop, lambda: self._end(EndedBy.TIMEOUT))
+        self._frost = Frost(engine, self._deadline, frozen=None if container else False)
+        self._frozen_s = frozen_s
         self._stopping: asyncio.Task[None] | None = None
         self._interrupted = False
         self._away_since: float | None = None
@@ -103,8 +109,8 @@ class Execution:
         except EngineError as error:
             return Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._deadline.cancel()
+            self._frost.close()
             if self._stopping is not None:
                 self._stopping.cancel()
 
@@ -113,6 +119,13 @@ class Execution:
         self._end(EndedBy.CANCEL)
         if self._pulling is not None:
             self._pulling.cancel()
+
+    def freeze(self) -> None:
+        """What runs stands still, and its time with it."""
+        self._frost.freeze()
+
+    def thaw(self) -> None:
+        self._frost.thaw()
 
     async def _run(self) -> Finding:
         for attempt in range(1, _CREATE_ATTEMPTS + 1):
@@ -152,13 +165,19 @@ class Execution:
             output=output,
             exact_output=end.exact_output,
             usage=Usage.model_construct(
-                wall_s=end.wall_s,
+                wall_s=self._ran_s(end),
                 cpu_s=end.cpu_s,
                 peak_memory_bytes=end.peak_memory_bytes,
                 pull_s=image.pull_s if image else None,
             ),
             image_digest=image.digest if image else None,
         )
+
+    def _ran_s(self, end: Exit) -> float | None:
+        """The time that it stood still is nobody's measure of speed."""
+        if end.wall_s is None:
+            return None
+        return max(0.0, end.wall_s - self._frozen_s(time.time() - end.wall_s))
 
     async def _pull(self, reference: str) -> Image:
         self._on_state(self.assignment.assignment_id, AssignmentState.PULLING)
@@ -227,9 +246,10 @@ class Execution:
         self._away_since = None
         self._running = True
         self._on_state(self.assignment.assignment_id, AssignmentState.RUNNING)
-        if self._timer is None:
-            left = self.assignment.container.timeout_s - elapsed_s
-            self._timer = self._loop.call_later(max(0.0, left), self._end, EndedBy.TIMEOUT)
+        if not self._deadline.running and self.container is not None:
+            ran_s = elapsed_s - self._frozen_s(time.time() - elapsed_s)
+            self._deadline.start(max(0.0, self.assignment.container.timeout_s - ran_s))
+            self._frost.started(self.container)
         if self._ended_by is not None:
             self._ensure_stopping()
 
@@ -248,6 +268,7 @@ class Execution:
         grace_s = 0 if self._ended_by is EndedBy.OUTPUT else self._settings.stop_grace_s
         while True:
             try:
+                await self._frost.melt()
                 return await self._engine.stop(container, grace_s)
             except EngineError as error:
                 log.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from giver.owner import OPEN, Verdict
 from schemas.states import GiverState
 
 _REASON_MAX = 500
@@ -17,12 +18,15 @@ class Health:
         self._on_change = on_change
         self._engine: str | None = "Docker was not asked yet"
         self._journal: str | None = None
+        self._owner = OPEN
         self._stopping = False
 
     @property
     def state(self) -> GiverState:
         if self._stopping:
             return GiverState.DRAINING
+        if self._owner.state is not GiverState.READY:
+            return self._owner.state
         return GiverState.READY if self.trouble is None else GiverState.DEGRADED
 
     @property
@@ -30,6 +34,8 @@ class Health:
         """For heartbeats and refusals; empty when ready."""
         if self._stopping:
             return "the giver is stopping"
+        if self._owner.reason:
+            return self._owner.reason[:_REASON_MAX]
         return (self.trouble or "")[:_REASON_MAX]
 
     @property
@@ -37,8 +43,9 @@ class Health:
         return "; ".join(reason for reason in (self._engine, self._journal) if reason) or None
 
     @property
-    def engine_ready(self) -> bool:
-        return self._engine is None and not self._stopping
+    def may_start(self) -> bool:
+        """Whether what waits here may be started."""
+        return self._engine is None and self._owner.start and not self._stopping
 
     @property
     def journal_ready(self) -> bool:
@@ -55,6 +62,11 @@ class Health:
 
     def journal_works(self) -> None:
         self._journal = self._set(self._journal, None)
+
+    def owner_allows(self, verdict: Verdict) -> None:
+        if verdict != self._owner:
+            self._owner = verdict
+            self._on_change(True)
 
     def stopping(self) -> None:
         self._stopping = True

@@ -23,7 +23,7 @@ def capacity(settings: GiverSettings, facts: EngineFacts | None) -> Capacity:
     cpus = settings.cpus or float(os.cpu_count() or 1)
     memory = int(settings.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     if settings.disk is None:
-        disk = shutil.disk_usage(_data_folder(settings, facts)).free
+        disk = shutil.disk_usage(data_folder(settings, facts)).free
     else:
         disk = int(settings.disk)
     containers = settings.containers or max(int(_CONTAINERS_PER_CPU * cpus), _MIN_CONTAINERS)
@@ -46,7 +46,7 @@ def host_platform() -> Platform:
     return Platform(os=platform.system().lower(), architecture=_ARCHITECTURES.get(machine, machine))
 
 
-def _data_folder(settings: GiverSettings, facts: EngineFacts | None) -> Path:
+def data_folder(settings: GiverSettings, facts: EngineFacts | None) -> Path:
     if facts is not None and facts.root_dir is not None:
         # A giver that is not root may not be allowed to look there.
         with contextlib.suppress(PermissionError):

@@ -9,6 +9,7 @@ import secrets
 import socket
 from pathlib import Path
 
+from giver import control_token
 from schemas.identifiers import GIVER_PATTERN
 
 _ID_FILE = "id"
@@ -48,6 +49,16 @@ class StateDir:
 
     def close(self) -> None:
         os.close(self._lock)
+
+    def new_control_token(self) -> str:
+        """
+        Raises:
+            IdentityError: it cannot be written.
+        """
+        try:
+            return control_token.make(self.path)
+        except OSError as error:
+            raise IdentityError(f"cannot write to {self.path} ({error.strerror})") from error
 
     def identity(self, wanted: str | None) -> str:
         """The id kept here; at the first call it becomes `wanted`, or a new one.

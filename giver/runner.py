@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +51,9 @@ class Runner:
         metrics: Metrics,
         guard: TaskGuard,
         platform: Platform,
+        frozen_s: Callable[[float], float],
     ) -> None:
+        """`frozen_s`: seconds that all stood still since a time in seconds since the epoch."""
         self.slots = slots
         self.platform = platform
         self._giver_id = giver_id
@@ -63,6 +65,8 @@ class Runner:
         self._health = health
         self._metrics = metrics
         self._guard = guard
+        self._frozen_s = frozen_s
+        self._frozen = False
         self._executions: dict[str, Execution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._results = {
@@ -97,10 +101,21 @@ class Runner:
 
     def dispatch(self) -> None:
         """Start all that may start."""
-        if not self._health.engine_ready or self._ledger.unconfirmed >= MAX_UNCONFIRMED:
+        if not self._health.may_start or self._ledger.unconfirmed >= MAX_UNCONFIRMED:
             return
         for assignment_id in self.slots.take():
             self._execute(self._ledger.unfinished[assignment_id])
+
+    def freeze(self) -> None:
+        """All that runs stands still, and all that is just being started will."""
+        self._frozen = True
+        for execution in self._executions.values():
+            execution.freeze()
+
+    def thaw(self) -> None:
+        self._frozen = False
+        for execution in self._executions.values():
+            execution.thaw()
 
     def give_up_waiting(self, reason: str) -> None:
         """Docker is away for too long: let others try."""
@@ -130,7 +145,10 @@ class Runner:
             self._ledger.moved,
             container,
             self.slots.gpus(assignment.assignment_id),
+            self._frozen_s,
         )
+        if self._frozen:
+            execution.freeze()
         self._executions[assignment.assignment_id] = execution
         self._spawn(self._run(execution))
 

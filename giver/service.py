@@ -15,17 +15,21 @@ from giver.docker_engine import DockerEngine
 from giver.engine import Engine, EngineFacts
 from giver.health import Health
 from giver.heartbeat import DEADLINE_S, Described, Pulse, compose
-from giver.host import backlog, capacity, host_platform
+from giver.host import backlog, capacity, data_folder, host_platform
+from giver.host_load import HostLoad
 from giver.identity import StateDir
 from giver.intake import Intake
 from giver.journal import Journal, Snapshot
 from giver.ledger import Ledger
 from giver.metrics import Metrics
 from giver.outbox import Outbox
+from giver.owner import Judge
+from giver.owner_record import OwnerRecord
 from giver.runner import Runner
 from giver.settings import GiverSettings
 from giver.slots import Slots
 from giver.speed import speed_of_host
+from giver.steward import Steward
 from giver.watch import Watch
 from runtime.lifecycle import TaskGuard
 from schemas.assignment import CancelAssignments, Dispatch
@@ -58,6 +62,7 @@ class GiverService:
         self._state_dir = StateDir(settings.state_dir)
         try:
             self.giver_id = self._state_dir.identity(settings.id)
+            self.control_token = self._state_dir.new_control_token()
         except BaseException:
             self._state_dir.close()
             raise
@@ -93,6 +98,8 @@ class GiverService:
             platform=host_platform(),
             speed=settings.speed,
         )
+        self._facts: EngineFacts | None = None
+        record = OwnerRecord(settings.state_dir)
         self._runner = Runner(
             giver_id,
             settings,
@@ -105,6 +112,17 @@ class GiverService:
             self._metrics,
             guard,
             self._described.platform,
+            record.frozen_s,
+        )
+        limits = settings.limits()
+        host_load = HostLoad(limits, lambda: data_folder(settings, self._facts), lambda: None)
+        self.steward = Steward(
+            Judge(limits),
+            record,
+            host_load.sample,
+            settings.owner_check_interval_s,
+            self._health,
+            self._runner,
         )
         self._intake = Intake(
             giver_id,
@@ -142,9 +160,11 @@ class GiverService:
             JournalError: the journal cannot be opened.
         """
         self._restore(await self._journal.open())
+        self.steward.look()
         await self._watch.look()
         for name, work in (
             ("watch", self._watch.run()),
+            ("steward", self.steward.run()),
             ("outbox", self._outbox.run()),
             ("tasks", self._intake.take_tasks()),
             ("control", self._intake.take_control()),
@@ -177,6 +197,10 @@ class GiverService:
         self._state_dir.close()
         log.info("giver_stopped", giver_id=self.giver_id)
 
+    def config(self) -> list[dict[str, Any]]:
+        """The settings in force and where each came from."""
+        return self._settings.explained()
+
     def info(self) -> dict[str, Any]:
         beat = self._described
         return {
@@ -198,6 +222,22 @@ class GiverService:
             "waiting": self._slots.waiting,
             "unconfirmed": self._ledger.unconfirmed,
             "images": list(beat.images),
+        }
+
+    def standing(self) -> dict[str, Any]:
+        """What the owner said, what that means now, and how much there is to do."""
+        word = self.steward.word
+        return {
+            "giver_id": self.giver_id,
+            "state": self._health.state.value,
+            "reason": self._health.reason,
+            "asked": word.asked,
+            "until": word.until,
+            "running": self._slots.running,
+            "waiting": self._slots.waiting,
+            "unconfirmed": self._ledger.unconfirmed,
+            "broker_connected": self._link.connected,
+            "state_dir": str(self._settings.state_dir.absolute()),
         }
 
     def status(self) -> str:
@@ -252,6 +292,7 @@ class GiverService:
 
     def _on_facts(self, facts: EngineFacts) -> None:
         """Docker answered for the first time: it knows better than the host."""
+        self._facts = facts
         self._described.platform = self._runner.platform = facts.platform
         has = capacity(self._settings, facts)
         self._slots.resize(has, backlog(self._settings, has))

@@ -8,6 +8,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from giver import hours as weekly
+from giver.hours import Hours
+from giver.owner import AtLimit, Limits
 from runtime.logs import LogFormat, LogLevel
 from runtime.settings import ServiceSettings
 from schemas.heartbeat import SHORTEST_INTERVAL_S, Speed
@@ -26,6 +29,10 @@ def _speed(value: object) -> object:
         raise ValueError("give it as SINGLE,ALL, two numbers above 0, e.g. 1.1,2.0") from error
 
 
+def _hours(value: object) -> object:
+    return weekly.parse(value) if isinstance(value, str) else value
+
+
 class GiverAddress(ServiceSettings):
     """Where a giver's own HTTP endpoint is."""
 
@@ -34,7 +41,7 @@ class GiverAddress(ServiceSettings):
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8701
     url: str | None = None
-    """Where `giver info` asks; `None`: at this host and port."""
+    """Where the other commands ask; `None`: at this host and port."""
 
 
 class GiverSettings(GiverAddress):
@@ -82,5 +89,26 @@ class GiverSettings(GiverAddress):
     reap_grace_s: Annotated[float, Field(ge=0)] = 60.0
     """Age that a container nobody knows must have before it is removed."""
 
+    hours: Annotated[Hours | None, NoDecode, BeforeValidator(_hours)] = None
+    """When to give, as `mon-fri 18:00-08:00, sat-sun` by the host's clock; `None`: always."""
+    idle_sessions: bool = False
+    """Give only while nobody is logged in."""
+    not_on_battery: bool = False
+    min_free_disk: Annotated[ByteSize, Field(ge=0)] | None = None
+    """With less than that free where Docker keeps its data, nothing new is taken."""
+    at_limit: AtLimit = "freeze"
+    """What becomes of running containers when one of these limits begins, disk apart."""
+    owner_check_interval_s: Annotated[float, Field(gt=0)] = 2.0
+
     log_level: LogLevel = "info"
     log_format: LogFormat | None = None
+
+    def limits(self) -> Limits:
+        """The owner's, of those in force."""
+        return Limits(
+            hours=self.hours,
+            no_sessions=self.idle_sessions,
+            no_battery=self.not_on_battery,
+            min_free_disk=self.min_free_disk,
+            at_limit=self.at_limit,
+        )

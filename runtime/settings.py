@@ -6,11 +6,14 @@ The environment is read here and nowhere else. Inside a checkout with a local st
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.urls import redact
 
 
 class SettingsError(ValueError):
@@ -26,6 +29,9 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
+    _overridden: frozenset[str] = PrivateAttr(default=frozenset())
+    """Fields that `load` was given."""
+
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Build from `overrides`, then the environment, then the local stack's `.local/env`.
@@ -38,11 +44,37 @@ class ServiceSettings(BaseSettings):
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
-            return cls(_env_file=local_stack_env(), **given)
+            made = cls(_env_file=local_stack_env(), **given)
         except ValidationError as error:
             missing = all(problem["type"] == "missing" for problem in error.errors())
             kind = SettingsMissing if missing else SettingsError
             raise kind(cls._explain(error)) from error
+        made._overridden = frozenset(given)
+        return made
+
+    def explained(self) -> list[dict[str, str]]:
+        """Each setting as `variable`, `value` and `source`: option, environment, the local stack's
+        file, or default. Passwords in URLs are left out."""
+        overrides: frozenset[str] = self._overridden
+        prefix = self.model_config.get("env_prefix", "")
+        local = local_stack_env()
+        in_file = local.read_text(encoding="utf-8").splitlines() if local else []
+        in_file = [line.partition("=")[0].removeprefix("export ").strip() for line in in_file]
+        rows = []
+        for name in sorted(type(self).model_fields):
+            variable = f"{prefix}{name}".upper()
+            if name in overrides:
+                source = "option"
+            elif variable in map(str.upper, os.environ):
+                source = "environment"
+            elif variable in in_file:
+                source = str(local)
+            else:
+                source = "default"
+            value = getattr(self, name)
+            shown = redact(value) if isinstance(value, str) else value
+            rows.append({"variable": variable, "value": str(shown), "source": source})
+        return rows
 
     @classmethod
     def _explain(cls, error: ValidationError) -> str:

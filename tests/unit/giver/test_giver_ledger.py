@@ -106,7 +106,7 @@ def test_health_is_ready_only_when_every_reason_is_gone() -> None:
     assert health.reason == "no Docker; disk full"
     health.engine_works()
     assert health.state is GiverState.DEGRADED
-    assert health.engine_ready
+    assert health.may_start
     health.journal_works()
     assert health.state is GiverState.READY
     seen = len(changes)
@@ -114,4 +114,4 @@ def test_health_is_ready_only_when_every_reason_is_gone() -> None:
     assert len(changes) == seen
     health.stopping()
     assert health.state is GiverState.DRAINING
-    assert not health.engine_ready
+    assert not health.may_start
