@@ -51,6 +51,12 @@ class DoNothing:
     async def stop(self, container: Container, grace_s: int) -> None:
         """Nothing runs."""
 
+    async def pause(self, container: Container) -> None:
+        pass
+
+    async def resume(self, container: Container) -> None:
+        pass
+
     async def remove(self, container: Container) -> None:
         """Nothing is there."""
 
