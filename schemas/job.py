@@ -104,7 +104,7 @@ class Agreement(Part):
 class Placement(Part):
     """Which givers may run a task, and which should."""
 
-    require: str = Field(default="", max_length=1000)
+    require: str = Field(default="", max_length=1200)
     """A CEL expression over a giver's attributes that must be true; empty: anybody."""
     prefer: str = Field(default="", max_length=1000)
     """A CEL expression over a giver's attributes: a number, the higher the better."""

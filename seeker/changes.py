@@ -24,6 +24,10 @@ class Changes:
     """Purged givers of whom something changed."""
     forgotten: set[str] = field(default_factory=set)
     """Ids of givers of which nothing is to be kept."""
+    reviewers: set[str] = field(default_factory=set)
+    """Ids of givers whose unchecked work is to be reviewed."""
+    reviews: dict[str, str] = field(default_factory=dict)
+    """By the id of a task that is no longer in memory, that of the task that reviews it."""
     late_results: list[StoredResult] = field(default_factory=list)
     """For tasks that are no longer in memory; recorded, without effect."""
 

@@ -3,7 +3,8 @@
 jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, withdrawn, waiting_reason,
          finished_at}
 tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], earlier_votes,
-         rounds, round_began, chosen, reason, disputed, alone, withdrawn}; exists from its first
+         rounds, round_began, chosen, reason, disputed, alone, review, withdrawn};
+        exists from its first
          assignment on
 givers  {_id: giver id, member, strikes, beat: the latest heartbeat, session, load, setbacks,
          standing, cordon, joined_at, heard_at, purged_at}; a purged one stays as a tombstone
@@ -72,6 +73,7 @@ def task(task: Task) -> Document:
         "reason": task.reason,
         "disputed": task.disputed,
         "alone": task.alone,
+        "review": task.review,
         "withdrawn": _withdrawal(task.withdrawn),
         "rounds": task.rounds,
         "round_began": task.round_began,
@@ -112,8 +114,8 @@ def vote_from(document: Document) -> Vote:
         giver_id=document["giver_id"],
         digest=document["digest"],
         outcome=Outcome(document["outcome"]),
-        exit_code=document["exit_code"],
-        comparable=document["comparable"],
+        exit_code=document.get("exit_code"),
+        comparable=document.get("comparable"),
     )
 
 
@@ -140,7 +142,8 @@ def task_from(document: Document, job: Job) -> Task:
         chosen=document["chosen"],
         reason=document["reason"],
         disputed=document["disputed"],
-        alone=document["alone"],
+        alone=document.get("alone", False),
+        review=document.get("review", ""),
         withdrawn=_withdrawal_from(document["withdrawn"]),
         rounds=document["rounds"],
         round_began=document["round_began"],
@@ -160,7 +163,7 @@ def task_from(document: Document, job: Job) -> Task:
                 outcome=Outcome(item["outcome"]) if item["outcome"] else None,
                 late=item["late"],
                 placed_at=item["placed_at"],
-                platform=item["platform"],
+                platform=item.get("platform", ""),
             )
         )
     return task

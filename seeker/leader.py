@@ -26,7 +26,7 @@ from schemas.assignment import Assignment as AssignmentMessage
 from schemas.assignment import CancelAssignments, Dispatch
 from schemas.heartbeat import Heartbeat
 from schemas.identifiers import new_session
-from schemas.job import Command, Submission
+from schemas.job import Command, JobSpec, Submission
 from schemas.result import StoredBatch
 from schemas.states import TaskState
 from schemas.topology import DEFAULT_EXCHANGE
@@ -35,6 +35,7 @@ from seeker.changes import Changes
 from seeker.database import StoreUnreachable
 from seeker.fleet import RECONNECT_S, Fleet
 from seeker.model import Assignment, Now
+from seeker.reviews import Reviewer
 from seeker.scheduler import Scheduler
 from seeker.settings import SeekerSettings
 from seeker.store import Store
@@ -169,6 +170,7 @@ class Leader:
         )
         log.info("leading", jobs=len(jobs), givers=len(givers))
         guard = TaskGuard(expected=(LeaseLost, StoreUnreachable))
+        reviewer = Reviewer(fleet, self._specs, self._publisher, self._reviewed)
         for link in self._links:
             await link.start()
         try:
@@ -188,7 +190,8 @@ class Leader:
             guard.spawn(self._ask_broker(), "round trips")
             guard.spawn(self._tick(), "ticks")
             guard.spawn(self._look_for_givers(fleet), "looking for givers")
-            guard.spawn(self._take_turns(scheduler, fleet, guard), "turns")
+            guard.spawn(reviewer.run(), "reviews")
+            guard.spawn(self._take_turns(scheduler, fleet, reviewer, guard), "turns")
             await guard.failed
         finally:
             await guard.cancel()
@@ -277,7 +280,9 @@ class Leader:
 
     # -- Turns ----------------------------------------------------------------------------------
 
-    async def _take_turns(self, scheduler: Scheduler, fleet: Fleet, guard: TaskGuard) -> None:
+    async def _take_turns(
+        self, scheduler: Scheduler, fleet: Fleet, reviewer: Reviewer, guard: TaskGuard
+    ) -> None:
         more = False
         while True:
             await self._room.acquire()
@@ -297,6 +302,8 @@ class Leader:
                 more = True
             earlier = {self._writing[about] for about in writes.about if about in self._writing}
             turn = guard.spawn(self._carry_out(changes, writes, fleet, arrivals, earlier), "turn")
+            for giver_id in changes.reviewers:
+                turn.add_done_callback(functools.partial(_then, reviewer.add, giver_id))
             for about in writes.about:
                 self._writing[about] = turn
             turn.add_done_callback(functools.partial(self._carried_out, writes))
@@ -325,6 +332,13 @@ class Leader:
             if self._writing.get(about) is turn:
                 del self._writing[about]
         self._room.release()
+
+    async def _specs(self, job_ids: Sequence[str]) -> Mapping[str, JobSpec]:
+        return await self._patiently(functools.partial(self._store.specs, job_ids))
+
+    def _reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
+        event: Event = lambda scheduler, _: scheduler.reviewed(giver_id, marks)  # noqa: E731
+        self._inbox.put_nowait(Arrival([event]))
 
     async def _patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Try again while the database is away, for as long as the lease holds."""
@@ -405,6 +419,12 @@ class Leader:
         tell = Scheduler.returned if isinstance(error, Unroutable) else Scheduler.undelivered
         event: Event = lambda scheduler, now: tell(scheduler, *sent, now)  # noqa: E731
         self._inbox.put_nowait(Arrival([event]))
+
+
+def _then(call: Callable[[str], None], argument: str, turn: asyncio.Task[None]) -> None:
+    """Once the turn is written down."""
+    if not turn.cancelled() and turn.exception() is None:
+        call(argument)
 
 
 def _submitted(submission: Submission, states: Mapping[str, TaskState]) -> Event:

@@ -133,6 +133,8 @@ class Task:
     """Among those that want another assignment, or pausing before that."""
     alone: bool = False
     """Its giver is trusted: one vote decides."""
+    review: str = ""
+    """The task by which others run it again, as that giver was caught lying later."""
     backed_up: bool = False
     """A second try was asked for because the first takes so long, or its giver is away."""
     stuck_since: float | None = None

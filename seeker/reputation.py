@@ -12,6 +12,7 @@ often as `benchmarks/trust` shows to be needed against one that behaves until it
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -84,6 +85,8 @@ class Reputation:
     """The task of the latest."""
     unchecked: list[str] = field(default_factory=list)
     """Tasks that its word alone decided, oldest first."""
+    to_review: list[str] = field(default_factory=list)
+    """Those of them to be run again by others, as it was caught lying since."""
 
     def count(self, task_id: str, image: str, *, agrees: bool, now: datetime) -> None:
         """A vote of its turned out to be with the majority, or against it."""
@@ -98,6 +101,8 @@ class Reputation:
             self.lies += 1
             self.lied_at = now
             self.lied_about = task_id
+            self.to_review += self.unchecked
+            self.unchecked = []
             for each in self.by_class.values():
                 each.in_a_row = 0
 
@@ -105,9 +110,9 @@ class Reputation:
         self.unchecked.append(task_id)
         del self.unchecked[:-UNCHECKED_KEPT]
 
-    def take_unchecked(self) -> list[str]:
-        taken, self.unchecked = self.unchecked, []
-        return taken
+    def reviewed(self, task_ids: Collection[str]) -> None:
+        """Reviews of these are on their way."""
+        self.to_review = [each for each in self.to_review if each not in task_ids]
 
     @property
     def trusted_after(self) -> int:

@@ -177,6 +177,10 @@ class Scheduler:
         for result in results:
             self._for_job(result.job_id, now, self._life.stored, result, now)
 
+    def reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
+        """What this giver decided alone is run again, by task id under which other."""
+        self._life.reviewed(giver_id, marks)
+
     def _cancel(self, target: str, now: Now) -> None:
         """The job or task is cancelled once its containers are gone."""
         job = self._ledger.jobs.get(identifiers.job_of(target))

@@ -16,6 +16,7 @@ from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from schemas.job import JobSpec
 from schemas.states import TaskState
 from seeker import documents
 from seeker.database import Database
@@ -101,6 +102,13 @@ class Store(Database):
             job.counts[task.state] += 1
         for job_id in unreadable:
             del jobs[job_id]
+
+    async def specs(self, job_ids: Sequence[str]) -> dict[str, JobSpec]:
+        """Of those among the jobs that are known, ended or not."""
+        async with self._translated():
+            found = self._jobs.find({"_id": {"$in": list(job_ids)}})
+            jobs = [_read(documents.job_from, document) async for document in found]
+        return {job.id: job.spec for job in jobs if job is not None}
 
     async def commit(self, writes: Writes) -> None:
         """Write down all of a turn. Repeating it has no further effect."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from statistics import median
 
@@ -114,7 +114,22 @@ class TaskLife:
     def _credit(self, task: Task, vote: Vote, now: Now, *, agrees: bool) -> None:
         reputation = self._fleet.reputation(vote.giver_id)
         reputation.count(task.id, task.job.spec.container.image, agrees=agrees, now=now.wall)
+        if reputation.to_review:
+            self._ledger.changes.reviewers.add(vote.giver_id)
         self._save_giver(vote.giver_id)
+
+    def reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
+        """Reviews were submitted of what this giver decided alone."""
+        self._fleet.reputation(giver_id).reviewed(marks.keys())
+        self._save_giver(giver_id)
+        for task_id, review in marks.items():
+            job = self._ledger.jobs.get(identifiers.job_of(task_id))
+            task = job.tasks.get(identifiers.index_of(task_id)) if job is not None else None
+            if task is None:
+                self._ledger.changes.reviews[task_id] = review
+            else:
+                task.review = review
+                self._ledger.changes.touch(task)
 
     def _save_giver(self, giver_id: str) -> None:
         giver = self._fleet.givers.get(giver_id)

@@ -57,7 +57,8 @@ def task(document: Document) -> dict[str, Any]:
             {**assignment, "placed_at": assignment["placed_at"].isoformat()}
             for assignment in document["assignments"]
         ],
-        "alone": document["alone"],
+        "alone": document.get("alone", False),
+        "review": document.get("review", ""),
         "votes": document["votes"],
         "earlier_votes": document["earlier_votes"],
     }
@@ -151,6 +152,7 @@ def print_task(item: dict[str, Any]) -> None:
         state=coloured(item["state"]),
         why=item["reason"],
         chosen=item["chosen"] or "-",
+        under_review=f"by {item['review']}: see `seeker votes`" if item["review"] else "",
         rounds=rounds if item["rounds"] > 1 else "",
     )
     if not item["assignments"]:

@@ -11,6 +11,7 @@ from schemas.job import JobSpec
 from schemas.states import TaskState
 from seeker import comparators, documents, view
 from seeker.agreement import Vote
+from seeker.comparators import Equality
 from seeker.documents import Document
 from seeker.tables import Listing, facts
 
@@ -18,12 +19,13 @@ DIGEST_SHOWN = 12
 """Characters."""
 
 
-def evidence(task: Document, spec: JobSpec) -> dict[str, Any]:
+def evidence(task: Document, spec: JobSpec, review: Document | None) -> dict[str, Any]:
     """What `seeker votes --json` prints.
 
     Args:
         task: as in the database.
         spec: its job's.
+        review: the task by which others run it again, if there is one.
     """
     rules = spec.agreement
     equal = comparators.equality(rules.comparison)
@@ -33,8 +35,9 @@ def evidence(task: Document, spec: JobSpec) -> dict[str, Any]:
         "state": task["state"],
         "chosen": task["chosen"],
         "disputed": task["disputed"],
-        "alone": task["alone"],
+        "alone": task.get("alone", False),
         "reason": task["reason"],
+        "review": None if review is None else _review(task, review, equal),
         "quorum": rules.quorum,
         "compared_by": rules.comparison.model_dump(),
         "votes": [
@@ -64,6 +67,9 @@ def print_evidence(item: dict[str, Any]) -> None:
         quorum="one trusted giver, believed alone" if item["alone"] else str(item["quorum"]),
         chosen=item["chosen"] or "none",
         why=item["reason"],
+        under_review=f"{item['review']['finding']}, by {item['review']['task_id']}"
+        if item["review"]
+        else "",
         late=", ".join(f"{each['giver_id']} ({each['assignment_id']})" for each in item["late"]),
     )
     rows = [("earlier", vote) for vote in item["earlier_votes"]]
@@ -87,6 +93,19 @@ def print_evidence(item: dict[str, Any]) -> None:
         )
     click.echo()
     listing.show()
+
+
+def _review(task: Document, review: Document, equal: Equality) -> dict[str, Any]:
+    """What others say of what one giver decided alone."""
+    votes = [documents.vote_from(each) for each in (*task["votes"], *review["votes"])]
+    believed = {vote.result_id: vote for vote in votes}
+    one, other = (believed.get(each["chosen"]) for each in (task, review))
+    finding = "not decided yet"
+    if one is not None and other is not None:
+        finding = "confirmed" if equal(one, other) else "contradicted"
+    elif TaskState(review["state"]).final:
+        finding = f"{review['state']}: {review['reason']}"
+    return {"task_id": review["_id"], "state": review["state"], "finding": finding}
 
 
 def _shown(vote: Vote) -> dict[str, Any]:

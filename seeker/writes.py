@@ -14,6 +14,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, ReplaceOne, UpdateMany, UpdateOne
 
+from schemas.identifiers import job_of
 from schemas.result import StoredResult
 from schemas.states import TaskState
 from seeker import documents
@@ -65,6 +66,9 @@ class Writes:
                 writes.broken[job_id] = error
         for job in changes.abandoned.values():
             writes._add_abandoned(job)
+        for task_id, review in changes.reviews.items():
+            writes.tasks.append(UpdateOne({"_id": task_id}, {"$set": {"review": review}}))
+            writes.about.add(job_of(task_id))
         for result in changes.late_results:
             writes.tasks.append(_late(result))
             writes.about.add(result.job_id)

@@ -124,7 +124,7 @@ class Play:
     async def _lost_votes(self, store: Catalogue) -> int:
         """Of all time, which is why two counts are compared."""
         documents: list[dict[str, Any]] = await store.givers(former=True)
-        return sum(view.giver(document)["standing"]["disagreed"] for document in documents)
+        return sum(view.giver(document)["standing"]["lies"] for document in documents)
 
     def _detail(self) -> str:
         course = self._course

@@ -74,7 +74,8 @@ async def votes(identifier: str, as_json: bool) -> None:
             identifier = await _only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
         job = await seeker.job(store, identifiers.job_of(identifier))
-    found = evidence(task, JobSpec.model_validate_json(job["spec"]))
+        review = await store.task(task["review"]) if task.get("review") else None
+    found = evidence(task, JobSpec.model_validate_json(job["spec"]), review)
     print_json(found) if as_json else print_evidence(found)
 
 

@@ -82,5 +82,14 @@ def test_memory_is_bounded() -> None:
         reputation.believed_alone(f"task-{number}")
     assert len(reputation.by_class) == CLASSES_KEPT
     assert "tool-0" not in reputation.by_class
-    assert reputation.take_unchecked()[0] == "task-5"
-    assert reputation.take_unchecked() == []
+    assert reputation.unchecked[0] == "task-5"
+
+
+def test_a_lie_calls_for_a_review_of_what_was_believed_unchecked() -> None:
+    reputation = Reputation()
+    reputation.believed_alone("task-1")
+    reputation.believed_alone("task-2")
+    reputation.count("task-3", "tool:1", agrees=False, now=NOON)
+    assert (reputation.unchecked, reputation.to_review) == ([], ["task-1", "task-2"])
+    reputation.reviewed(["task-1"])
+    assert reputation.to_review == ["task-2"]
