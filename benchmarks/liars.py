@@ -91,14 +91,16 @@ def run(stack: Stack, tasks: int, trust: str, console: Console) -> int:
     console.print(
         f"{tasks} tasks in {seconds:.0f} s: {wrong} wrong answers chosen, "
         f"{tries['votes'] / tasks:.2f} runs that voted a task, {tries['alone']} decided by one "
-        f"trusted giver, {tries['disputed']} disputed"
+        f"trusted giver, {tries['disputed']} disputed",
+        soft_wrap=True,
     )
     for giver in ask(stack, "seeker", "givers"):
         standing = giver["standing"]
         lies = next((f"lies {s}" for n, s in LIARS.items() if giver["giver_id"].startswith(n)), "")
         console.print(
             f"  {giver['giver_id']:24} {lies:10} reputation {standing['reputation']:.2f}, "
-            f"{standing['lies']} votes against a majority"
+            f"{standing['lies']} votes against a majority",
+            soft_wrap=True,
         )
     return wrong
 

@@ -27,11 +27,11 @@ RULES: dict[str, Rule] = {"ours": by_seeker, "BOINC": by_boinc}
 
 
 @click.command()
-@click.option("--givers", default=1000, show_default=True, help="Simulated ones.")
+@click.option("--givers", default=500, show_default=True, help="Simulated ones.")
 @click.option(
     "--warm-up", default=60, show_default=True, help="Tasks a giver before those that count."
 )
-@click.option("--tasks", default=60_000, show_default=True, help="That count, in each scenario.")
+@click.option("--tasks", default=40_000, show_default=True, help="That count, in each scenario.")
 @click.option("--plots", type=click.Path(path_type=Path), help="Folder for the pictures.")
 @click.option("--json", "figures", type=click.Path(path_type=Path), help="File for the figures.")
 def main(givers: int, warm_up: int, tasks: int, plots: Path | None, figures: Path | None) -> None:
@@ -45,6 +45,10 @@ def main(givers: int, warm_up: int, tasks: int, plots: Path | None, figures: Pat
             return {name: rule(scenario, *size) for name, rule in RULES.items()}
 
     found = [(scenario.name, run(scenario)) for scenario in SCENARIOS]
+    console.print(
+        "wrong: answers accepted in 10,000 tasks; runs: for each task; lies: wrong answers of a "
+        "giver until its first vote against a majority"
+    )
     _print(console, f"{givers} givers, {tasks} tasks", found)
     colluding = [(share, run(plain), run(late)) for share, plain, late in COLLUDING]
     rows = [(f"{share:.0%} colluders", plain) for share, plain, _ in colluding]
@@ -59,10 +63,10 @@ def main(givers: int, warm_up: int, tasks: int, plots: Path | None, figures: Pat
 
 def _print(console: Console, title: str, rows: Sequence[tuple[str, dict[str, Tally]]]) -> None:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in RULES:
-        for heading in ("wrong in 10,000", "runs a task", "lies until found"):
-            table.add_column(f"{name}:\n{heading}", justify="right")
+        for heading in ("wrong", "runs", "lies"):
+            table.add_column(f"{name}\n{heading}", justify="right")
     for name, tallies in rows:
         cells = []
         for tally in tallies.values():

@@ -20,6 +20,7 @@ from seeker.scheduler import Scheduler
 IMAGE = "tool:1"
 RULES = Agreement(replicas=2, quorum=2, max_attempts=20, adaptive=True)
 BOINC_TRUSTED_AFTER = 10
+TURN = 50
 
 
 class Answers:
@@ -71,7 +72,9 @@ def by_seeker(scenario: Scenario, givers: int, warm_up: int, tasks: int) -> Tall
         while left:
             # A moment passes, so that pauses after failures end.
             now = Now(now.monotonic + 1.0, now.wall + timedelta(seconds=1))
-            scheduler.place(now, limit=givers)
+            # In small turns, so that those who check others are asked as soon as they are wanted.
+            for _ in range(-(-givers // TURN)):
+                scheduler.place(now, limit=TURN)
             changes = scheduler.take_changes()
             dispatched = [a for items in changes.dispatches.values() for a in items]
             if not dispatched:

@@ -61,6 +61,8 @@ def _text(result: Result) -> str | None:
     if raw is None:
         return None
     try:
+        if result.comparison.by == "image":
+            return raw.decode()
         lines = [line.rstrip() for line in raw.decode().splitlines()]
     except UnicodeDecodeError:
         return None

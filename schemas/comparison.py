@@ -20,18 +20,25 @@ class Comparison(Part):
     with nobody.
     """
 
-    by: Literal["bytes", "text", "lines", "numbers", "json"] = "bytes"
+    by: Literal["bytes", "text", "lines", "numbers", "json", "image"] = "bytes"
     """`bytes`: all of it as it is. `text`: but for line ends and white space at the end of lines
     and of the whole. `lines`: as text, in any order of lines. `numbers`: as text, numbers in it
-    within the tolerance. `json`: as JSON, in any order of names, numbers within the tolerance."""
+    within the tolerance. `json`: as JSON, in any order of names, numbers within the tolerance.
+    `image`: as the user's own container says."""
     relative: float = Field(default=0.0, ge=0, lt=1)
     """Numbers are equal that differ by no more than this times the larger of them..."""
     absolute: float = Field(default=0.0, ge=0)
     """...or by no more than this."""
+    image: str = Field(default="", max_length=500)
+    """Of the container that compares two results."""
+    command: tuple[str, ...] = Field(default=(), max_length=100)
+    """Empty: the image's own."""
 
     @model_validator(mode="after")
     def _tolerance_fits(self) -> Self:
-        if (self.relative or self.absolute) and not self.tolerant:
+        if (self.by == "image") != bool(self.image):
+            raise ValueError("a comparator image and a comparison by image go together: name both")
+        if (self.relative or self.absolute) and self.by not in ("numbers", "json"):
             raise ValueError(
                 f"a tolerance means nothing to a comparison by {self.by}: "
                 "compare by numbers or json"
@@ -41,4 +48,4 @@ class Comparison(Part):
     @property
     def tolerant(self) -> bool:
         """Whether results may be equal whose digests are not; that need not be transitive."""
-        return self.by in ("numbers", "json")
+        return self.by in ("numbers", "json", "image")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Protocol
@@ -27,6 +27,8 @@ class Comparable(Protocol):
     """What of a vote is compared."""
 
     @property
+    def result_id(self) -> str: ...
+    @property
     def digest(self) -> str: ...
     @property
     def outcome(self) -> Outcome: ...
@@ -39,10 +41,23 @@ class Comparable(Protocol):
 Equality = Callable[[Comparable, Comparable], bool]
 """Reflexive and symmetric."""
 
+Pair = tuple[str, str]
+"""Two results, by id, in order."""
 
-def equality(comparison: Comparison) -> Equality:
+
+def pair_of(one: Comparable, other: Comparable) -> Pair:
+    first, second = sorted((one.result_id, other.result_id))
+    return first, second
+
+
+def equality(comparison: Comparison, known: Mapping[Pair, bool]) -> Equality:
+    """`known`: what the user's own container said, where it is that which compares."""
     if not comparison.tolerant:
         return same_digest
+    if comparison.by == "image":
+        return lambda one, other: (
+            one.digest == other.digest or known.get(pair_of(one, other), False)
+        )
 
     def within(one: Comparable, other: Comparable) -> bool:
         if one.digest == other.digest:

@@ -3,7 +3,8 @@
 jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, withdrawn, waiting_reason,
          finished_at}
 tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], earlier_votes,
-         rounds, round_began, chosen, reason, disputed, alone, review, withdrawn};
+         rounds, round_began, chosen, reason, disputed, alone, review, comparisons,
+        withdrawn};
         exists from its first
          assignment on
 givers  {_id: giver id, member, strikes, beat: the latest heartbeat, session, load, setbacks,
@@ -19,6 +20,7 @@ from schemas.heartbeat import Heartbeat
 from schemas.job import JobSpec
 from schemas.states import AssignmentState, Outcome, TaskState
 from seeker.agreement import Vote
+from seeker.comparators import Pair
 from seeker.fleet import Former
 from seeker.model import (
     Assignment,
@@ -74,6 +76,7 @@ def task(task: Task) -> Document:
         "disputed": task.disputed,
         "alone": task.alone,
         "review": task.review,
+        "comparisons": [[*pair, agree] for pair, agree in task.comparisons.items()],
         "withdrawn": _withdrawal(task.withdrawn),
         "rounds": task.rounds,
         "round_began": task.round_began,
@@ -144,6 +147,7 @@ def task_from(document: Document, job: Job) -> Task:
         disputed=document["disputed"],
         alone=document.get("alone", False),
         review=document.get("review", ""),
+        comparisons=comparisons_from(document),
         withdrawn=_withdrawal_from(document["withdrawn"]),
         rounds=document["rounds"],
         round_began=document["round_began"],
@@ -167,6 +171,11 @@ def task_from(document: Document, job: Job) -> Task:
             )
         )
     return task
+
+
+def comparisons_from(task: Document) -> dict[Pair, bool]:
+    """What the user's own container said of pairs of a task's results."""
+    return {(one, other): agree for one, other, agree in task.get("comparisons", ())}
 
 
 def giver(giver: Giver) -> Document:

@@ -156,7 +156,9 @@ class WrittenJob(_Written):
     quorum: int | None = None
     max_attempts: int | None = None
     trust: Literal["none", "quorum", "adaptive"] | None = None
-    compare: Literal["bytes", "text", "lines", "numbers", "json"] = "bytes"
+    compare: Literal["bytes", "text", "lines", "numbers", "json", "image"] | None = None
+    comparator: str = ""
+    comparator_command: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
     tolerance: float = 0.0
     absolute_tolerance: float = 0.0
     on_disagreement: Literal["heuristic", "fail"] = "heuristic"
@@ -204,7 +206,11 @@ class WrittenJob(_Written):
             if self.max_attempts is None
             else self.max_attempts,
             comparison=Comparison(
-                by=self.compare, relative=self.tolerance, absolute=self.absolute_tolerance
+                by=self.compare or ("image" if self.comparator else "bytes"),
+                relative=self.tolerance,
+                absolute=self.absolute_tolerance,
+                image=self.comparator,
+                command=self.comparator_command,
             ),
             on_disagreement=self.on_disagreement,
             adaptive=self.trust == "adaptive",

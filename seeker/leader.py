@@ -30,7 +30,7 @@ from schemas.job import Command, JobSpec, Submission
 from schemas.result import StoredBatch
 from schemas.states import TaskState
 from schemas.topology import DEFAULT_EXCHANGE
-from seeker import rendering
+from seeker import comparing, rendering
 from seeker.changes import Changes
 from seeker.database import StoreUnreachable
 from seeker.fleet import RECONNECT_S, Fleet
@@ -160,6 +160,7 @@ class Leader:
         now = _now()
         jobs, givers, former = await self._patiently(lambda: self._store.load(now))
         awaited = {other for job in jobs for other in job.waits_for}
+        awaited |= comparing.job_ids(task for job in jobs for task in job.tasks.values())
         ended = await self._patiently(lambda: self._store.job_states(awaited))
         fleet = Fleet(self._settings.strikes)
         for giver in givers:

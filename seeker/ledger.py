@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 from random import Random
 
+from schemas.job import Submission
 from schemas.states import TaskState
 from seeker import rendering
 from seeker.changes import Changes
@@ -33,6 +34,12 @@ class Ledger:
         """Jobs that time itself does something to."""
         self.stuck: set[Task] = set()
         """Tasks whose votes disagree, with nobody left to ask."""
+        self.comparisons: dict[str, Task] = {}
+        """Tasks that wait for a comparison, by the job that makes it."""
+        self.compared: list[Task] = []
+        """Those of which one has just ended."""
+        self.own_jobs: list[Submission] = []
+        """Jobs that the seeker itself asks for, to be taken in hand next."""
         self._ended: OrderedDict[str, TaskState] = OrderedDict()
         self._dependants: dict[str, list[Job]] = {}
         self._pausing: list[tuple[float, int, Task]] = []
@@ -62,9 +69,15 @@ class Ledger:
         """The final state of a job that was in hand not long ago."""
         return self._ended.get(job_id)
 
+    def remember(self, ended: Mapping[str, TaskState]) -> None:
+        """Final states of jobs that ended before this seeker led."""
+        self._ended.update((job_id, state) for job_id, state in ended.items() if state.final)
+
     def end(self, job: Job) -> list[Job]:
         """A job has its final state; returns the jobs that wait for it."""
         self._ended[job.id] = job.state
+        if job.id in self.comparisons:
+            self.compared.append(self.comparisons.pop(job.id))
         if len(self._ended) > ENDED_REMEMBERED:
             self._ended.popitem(last=False)
         return self._dependants.pop(job.id, [])

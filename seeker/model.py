@@ -18,6 +18,7 @@ from schemas.job import JobSpec
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker import expression, specs, states
 from seeker.agreement import Vote
+from seeker.comparators import Pair
 from seeker.expression import Attributes
 from seeker.reputation import Reputation
 
@@ -122,6 +123,8 @@ class Task:
     """Runs that the user's retries allow count as rounds, each with votes of its own."""
     round_began: int = 0
     """Assignments made before the present round."""
+    comparisons: dict[Pair, bool] = field(default_factory=dict)
+    """What the user's own container said of results, where it is that which compares."""
     chosen: str | None = None
     """The id of the result that is believed."""
     reason: str = ""

@@ -78,6 +78,7 @@ class Scheduler:
         self._ledger = Ledger(fleet, random or Random())  # noqa: S311 (no secret depends on it)
         self._life = TaskLife(self._ledger, dispute_grace_s=dispute_grace_s)
         self._placer = Placer(self._ledger)
+        self._ledger.remember(ended or {})
         resumed = list(jobs)
         for job in resumed:
             self._for_job(job.id, now, self._ledger.add, job, ended or {})
@@ -89,11 +90,21 @@ class Scheduler:
 
     def place(self, now: Now, limit: int = 1000) -> bool:
         """Give out at most about `limit` assignments; whether there may be more at once."""
+        self._compare(now)
         try:
             return self._placer.place(now, limit)
         except JobError as error:
             self.abandon(error.job_id, error.cause, now)
             return True
+
+    def _compare(self, now: Now) -> None:
+        """Go on with tasks whose results are compared by the user's own container."""
+        compared, self._ledger.compared = self._ledger.compared, []
+        for task in compared:
+            self._for_job(task.job.id, now, self._life.compared, task, now)
+        asked_for, self._ledger.own_jobs = self._ledger.own_jobs, []
+        for submission in asked_for:
+            self.submitted(submission, {}, now)
 
     # -- Jobs -----------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from schemas import identifiers
 from schemas.job import Agreement
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, Outcome, TaskState
-from seeker import agreement, comparators
+from seeker import agreement, comparators, comparing
 from seeker.agreement import Decided, Quorum, Undecidable, Undecided, Vote
+from seeker.comparators import Equality
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Job, Now, Task, Withdrawal
 
@@ -108,7 +109,7 @@ class TaskLife:
             return
         chosen = next((v for v in task.votes if v.result_id == task.chosen), None)
         if chosen is not None and not task.disputed:
-            equal = comparators.equality(task.job.spec.agreement.comparison)
+            equal = equality_of(task)
             self._credit(task, vote, now, agrees=equal(vote, chosen))
 
     def _credit(self, task: Task, vote: Vote, now: Now, *, agrees: bool) -> None:
@@ -165,9 +166,11 @@ class TaskLife:
                 task.reason = task.withdrawn.reason
                 self._finish(task, task.withdrawn.state)
             return
+        if self._being_compared(task, now):
+            return
         live = sum(assignment.live for assignment in task.of_this_round)
         rules = rules_of(task)
-        equal = comparators.equality(rules.comparison)
+        equal = equality_of(task)
         quorum = self._quorum_with(task) if rules.adaptive else None
         match agreement.judge(task.votes, live, task.attempts, rules, equal, quorum):
             case Decided() as verdict:
@@ -186,6 +189,35 @@ class TaskLife:
             case None:
                 self._arbitrate(task, "no attempt is left", now)
 
+    def _being_compared(self, task: Task, now: Now) -> bool:
+        """Whether the user's own container has still to say which votes agree."""
+        if task.job.spec.agreement.comparison.by != "image":
+            return False
+        waits_for = []
+        for one, other in list(comparing.unknown(task.votes, task.comparisons)):
+            job_id = comparing.job_id(task, one, other)
+            ended = self._ledger.ended(job_id)
+            if ended is not None:
+                task.comparisons[comparators.pair_of(one, other)] = comparing.agree(ended)
+                continue
+            waits_for.append(job_id)
+            if job_id not in self._ledger.comparisons:
+                self._ledger.comparisons[job_id] = task
+                if job_id not in self._ledger.jobs:
+                    submission = comparing.job_of(task, one, other, now.wall)
+                    self._ledger.own_jobs.append(submission)
+        if waits_for:
+            task.reason = comparing.waiting_for(task, waits_for)
+            task.wanted = 0
+            self._ledger.changes.touch(task)
+        return bool(waits_for)
+
+    def compared(self, task: Task, now: Now) -> None:
+        """A comparison has ended that the task waited for."""
+        self.review(task, now)
+        self._ledger.changes.touch(task)
+        self.settle(task.job, now)
+
     def _quorum_with(self, task: Task) -> Quorum:
         """Strangers could be friends: where nobody who agrees is trusted, one more has to."""
         quorum, image = rules_of(task).quorum, task.job.spec.container.image
@@ -199,7 +231,7 @@ class TaskLife:
     def _arbitrate(self, task: Task, why: str, now: Now) -> None:
         """The last word on votes that do not agree, as nobody can be asked any more."""
         rules = task.job.spec.agreement
-        equal = comparators.equality(rules.comparison)
+        equal = equality_of(task)
         verdict = agreement.judge(task.votes, 0, rules.max_attempts, rules, equal)
         if isinstance(verdict, Decided):  # Only strangers agree, and nobody else is there.
             self._decide(task, verdict, now)
@@ -229,7 +261,7 @@ class TaskLife:
             self._fleet.reputation(verdict.chosen.giver_id).believed_alone(task.id)
             self._save_giver(verdict.chosen.giver_id)
         elif not verdict.disputed and rules.quorum > 1:
-            equal = comparators.equality(rules.comparison)
+            equal = equality_of(task)
             for vote in task.votes:
                 self._credit(task, vote, now, agrees=equal(vote, verdict.chosen))
         succeeded = verdict.chosen.outcome is Outcome.SUCCEEDED
@@ -419,6 +451,10 @@ class TaskLife:
 def first_wanted(rules: Agreement) -> int:
     """Assignments to begin with; where trust is adaptive, it depends on who gets the first."""
     return 1 if rules.adaptive else rules.replicas
+
+
+def equality_of(task: Task) -> Equality:
+    return comparators.equality(task.job.spec.agreement.comparison, task.comparisons)
 
 
 def rules_of(task: Task) -> Agreement:

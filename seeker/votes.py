@@ -28,7 +28,8 @@ def evidence(task: Document, spec: JobSpec, review: Document | None) -> dict[str
         review: the task by which others run it again, if there is one.
     """
     rules = spec.agreement
-    equal = comparators.equality(rules.comparison)
+    compared = documents.comparisons_from(task)
+    equal = comparators.equality(rules.comparison, compared)
     votes = [documents.vote_from(each) for each in task["votes"]]
     return {
         "task_id": task["_id"],

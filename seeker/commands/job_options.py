@@ -117,6 +117,11 @@ _OPTIONS = (
         help="What of stdout must be equal (docs/trust.md).  [default: bytes]",
     ),
     click.option(
+        "--comparator",
+        metavar="IMAGE",
+        help="Your own container says whether $RESULT_A and $RESULT_B agree, by exit code 0.",
+    ),
+    click.option(
         "--tolerance", type=float, help="Relative, of numbers compared as numbers or json."
     ),
     click.option("--absolute-tolerance", type=float, help="The same, absolute."),

@@ -106,3 +106,8 @@ def test_a_text_to_compare_goes_along_only_where_a_tolerance_needs_it() -> None:
     assert comparable(a_result(stdout=at_most + "1", comparison=tolerant)) is None
     cut = Stream(bytes=99, truncated=True)
     assert comparable(a_result(stdout="1", stdout_stream=cut, comparison=tolerant)) is None
+
+
+def test_the_users_own_container_gets_the_output_as_it_was() -> None:
+    by_image = Comparison(by="image", image="compare:1")
+    assert comparable(a_result(stdout="1 \r\n", comparison=by_image)) == "1 \r\n"

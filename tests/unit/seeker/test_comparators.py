@@ -22,7 +22,7 @@ def vote(number: int, text: str, **fields: Any) -> Vote:
 
 
 def equal(by: Any, one: str, other: str, **tolerance: float) -> bool:
-    return equality(Comparison(by=by, **tolerance))(vote(1, one), vote(2, other))
+    return equality(Comparison(by=by, **tolerance), {})(vote(1, one), vote(2, other))
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_numbers_in_text(one: str, other: str, same: bool) -> None:
 
 
 def test_exactly_means_by_digest_and_nothing_else() -> None:
-    assert not equality(Comparison())(vote(1, "1.0"), vote(2, "1.00"))
+    assert not equality(Comparison(), {})(vote(1, "1.0"), vote(2, "1.00"))
 
 
 def test_another_exit_code_is_another_answer_whatever_the_output() -> None:
-    within = equality(Comparison(by="json", absolute=1))
+    within = equality(Comparison(by="json", absolute=1), {})
     assert not within(vote(1, "1"), vote(2, "1.1", exit_code=1))
     assert not within(vote(1, "1", comparable=None), vote(2, "1.1"))
     assert within(vote(1, "1", comparable=None), vote(2, "1", comparable=None))
 
 
 def test_where_equality_is_not_transitive_the_vote_with_most_supporters_is_chosen() -> None:
-    within = equality(Comparison(by="json", absolute=0.1))
+    within = equality(Comparison(by="json", absolute=0.1), {})
     rules = Agreement(replicas=3, quorum=3, max_attempts=9)
     for order in itertools.permutations(["1.0", "1.09", "1.18"]):
         votes = [vote(number, text) for number, text in enumerate(order)]
@@ -92,7 +92,7 @@ tolerances = st.sampled_from([None, 0.0, 0.08, 0.15])
 
 def setting(tolerance: float | None) -> Any:
     comparison = Comparison() if tolerance is None else Comparison(by="json", absolute=tolerance)
-    return equality(comparison)
+    return equality(comparison, {})
 
 
 @given(answers, tolerances, st.integers(1, 5), st.randoms(use_true_random=False))

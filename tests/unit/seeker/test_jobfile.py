@@ -272,3 +272,45 @@ def test_an_empty_entrypoint_takes_away_the_images_own(write: Any) -> None:
     assert spec_of({"path": path, "entrypoint": "sh"}).container.entrypoint == ("sh",)
     with pytest.raises(UserError, match=r"the job: entrypoint '' .*: name a command"):
         spec_of({"image": "x", "entrypoint": ""})
+
+
+def test_trust_is_one_word() -> None:
+    rules = [build(trust=word).agreement for word in ("none", "quorum", "adaptive")]
+    assert [(each.replicas, each.quorum, each.adaptive) for each in rules] == [
+        (1, 1, False),
+        (2, 2, False),
+        (2, 2, True),
+    ]
+    assert build(trust="quorum", quorum=3).agreement.replicas == 3
+
+
+def test_what_is_compared_and_what_if_it_differs() -> None:
+    spec = build(
+        trust="quorum",
+        compare="json",
+        tolerance=1e-6,
+        absolute_tolerance=0.5,
+        on_disagreement="fail",
+        homogeneous=True,
+    )
+    comparison = spec.agreement.comparison
+    assert (comparison.by, comparison.relative, comparison.absolute) == ("json", 1e-6, 0.5)
+    assert spec.agreement.on_disagreement == "fail"
+    assert spec.placement.homogeneous
+    assert build(comparator="c:1").agreement.comparison.by == "image"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"trust": "adaptive", "quorum": 1}, "needs a quorum of 2"),
+        ({"trust": "none", "quorum": 2}, "asks nobody to agree"),
+        ({"compare": "text", "tolerance": 0.1}, "compare by numbers or json"),
+        ({"compare": "image"}, "name both"),
+        ({"compare": "json", "comparator": "c:1"}, "name both"),
+        ({"compare": "json", "tolerance": 2}, "tolerance"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(jobfile.JobFileError, match=told):
+        build(**values)

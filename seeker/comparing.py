@@ -1,0 +1,92 @@
+"""Jobs of the seeker's own: the user's container looks at two results and says whether they agree.
+
+It finds them in `$RESULT_A` and `$RESULT_B` and ends with 0 if they agree; whatever else it does
+means that they do not. It runs hardened as any task, on a giver that has not voted. One giver's
+word is enough here: to pass a wrong result off as right, it would have to be in league with the
+giver that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from ulid import ULID
+
+from schemas import identifiers
+from schemas.job import ContainerSpec, JobSpec, Placement, Submission
+from schemas.states import TaskState
+from seeker.agreement import Vote
+from seeker.comparators import Pair, pair_of
+from seeker.model import Task
+
+TIMEOUT_S = 600.0
+QUEUE_TIMEOUT_S = 3600.0
+"""Of a comparison that nobody can take: its results do not agree then."""
+BEFORE_OTHERS = 1
+"""Priority above the job's own, as its task waits."""
+
+
+def unknown(votes: Sequence[Vote], known: Mapping[Pair, bool]) -> Iterator[tuple[Vote, Vote]]:
+    """Pairs of votes that only the user's container can tell apart, and has not yet."""
+    for position, one in enumerate(votes):
+        for other in votes[:position]:
+            if (
+                one.digest != other.digest
+                and one.comparable is not None
+                and other.comparable is not None
+                and (one.outcome, one.exit_code) == (other.outcome, other.exit_code)
+                and pair_of(one, other) not in known
+            ):
+                yield other, one
+
+
+def job_id(task: Task, one: Vote, other: Vote) -> str:
+    """The same whenever these two are to be compared."""
+    began = ULID.from_str(task.job.id).bytes[:6]
+    about = hashlib.sha256("\n".join(pair_of(one, other)).encode()).digest()
+    return str(ULID.from_bytes(began + about[:10]))
+
+
+def job_of(task: Task, one: Vote, other: Vote, now: datetime) -> Submission:
+    spec = task.job.spec
+    comparison = spec.agreement.comparison
+    voters = ", ".join(f'"{vote.giver_id}"' for vote in task.votes)
+    return Submission(
+        job_id=job_id(task, one, other),
+        submitted_at=now,
+        spec=JobSpec(
+            name=f"comparison for {task.id}",
+            container=ContainerSpec(
+                image=comparison.image,
+                command=comparison.command,
+                env={"RESULT_A": one.comparable or "", "RESULT_B": other.comparable or ""},
+                timeout_s=TIMEOUT_S,
+            ),
+            placement=Placement(require=f"!(id in [{voters}])"),
+            queue_timeout_s=QUEUE_TIMEOUT_S,
+            priority=min(1000, spec.priority + BEFORE_OTHERS),
+        ),
+    )
+
+
+def job_ids(tasks: Iterator[Task]) -> set[str]:
+    """Of all comparisons that these tasks wait for."""
+    return {
+        job_id(task, *pair)
+        for task in tasks
+        if task.job.spec.agreement.comparison.by == "image" and not task.state.final
+        for pair in unknown(task.votes, task.comparisons)
+    }
+
+
+def agree(state: TaskState) -> bool:
+    """What the end of a comparison says."""
+    return state is TaskState.SUCCEEDED
+
+
+def waiting_for(task: Task, ids: Sequence[str]) -> str:
+    """For a person."""
+    job = identifiers.job_of(ids[0])
+    return f"{len(task.votes)} votes, being compared by job {job}"

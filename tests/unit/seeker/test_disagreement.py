@@ -1,0 +1,62 @@
+"""When votes disagree and nobody is left to ask; and when only one platform may be asked."""
+
+from __future__ import annotations
+
+from schemas.heartbeat import Platform
+from schemas.job import Agreement, ContainerSpec, JobSpec, Placement
+from schemas.states import TaskState
+from tests.unit.seeker.conftest import World
+
+ARM = Platform(os="linux", architecture="arm64")
+AMD = Platform(os="linux", architecture="amd64")
+
+
+def test_the_task_fails_where_its_job_says_so(world: World) -> None:
+    world.join("g1", "g2", interval_s=3600.0)
+    world.submit(replicas=2, quorum=2, on_disagreement="fail")
+    first, second = world.dispatched()
+    world.report(first, "x")
+    world.report(second, "y")
+    world.turn()
+    world.pass_time(60)
+    assert first.task.state is TaskState.FAILED
+    assert first.task.chosen is None
+    assert len(first.task.votes) == 2
+    assert "disagree" in first.task.reason
+
+
+def test_nobody_is_blamed_for_a_task_that_was_not_decided(world: World) -> None:
+    test_the_task_fails_where_its_job_says_so(world)
+    assert {world.fleet.reputation(each).lies for each in ("g1", "g2")} == {0}
+
+
+def test_a_late_vote_changes_nothing_but_its_givers_reputation(world: World) -> None:
+    world.join("g1", "g2", "g3", interval_s=3600.0)
+    world.submit(replicas=3, quorum=2)
+    first, second, third = world.dispatched()
+    world.report(first)
+    world.report(second)
+    world.report(third, "other")
+    assert first.task.chosen == f"{first.id}@{first.giver_id}"
+    assert world.fleet.reputation(third.giver_id).lies == 1
+
+
+def test_all_tries_of_a_task_on_the_platform_of_the_first(world: World) -> None:
+    world.join("a1", platform=ARM)
+    world.join("x1", "x2", "x3", platform=AMD)
+    spec = JobSpec(
+        container=ContainerSpec(image="image"),
+        agreement=Agreement(replicas=2, quorum=2),
+        placement=Placement(homogeneous=True),
+        count=2,
+    )
+    world.submit_spec(spec)
+    placed = world.dispatched()
+    by_task: dict[str, list[str]] = {}
+    for assignment in placed:
+        by_task.setdefault(assignment.task.id, []).append(assignment.platform)
+    assert all(len(set(platforms)) == 1 for platforms in by_task.values())
+    waiting = [task for task in {a.task for a in placed} if task.wanted]
+    assert all(task.platform == "linux/arm64" for task in waiting)
+    world.join("a2", "a3", platform=ARM)
+    assert {a.platform for a in world.dispatched()} <= {"linux/arm64"}
