@@ -237,7 +237,9 @@ class DockerEngine:
                         f"{reference!r} is no image reference: {explanation(error)}"
                     ) from error
                 raise
-        digests = [name.partition("@")[2] for name in found.get("RepoDigests") or ()]
+        # An image may have come from several repositories: of those, the one that was asked for.
+        digests = found.get("RepoDigests") or []
+        digests.sort(key=lambda name: not reference.startswith(name.partition("@")[0]))
         return Image(
             id=found["Id"],
             digest=digests[0] if digests else found["Id"],

@@ -87,7 +87,7 @@ class Image:
 
     id: str
     digest: str | None
-    """The registry's digest where there is one, else the id."""
+    """As REPOSITORY@DIGEST where a registry has it, else the id."""
     user: str = ""
     """As which the image's containers run unless told otherwise."""
     pull_s: float = 0.0

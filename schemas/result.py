@@ -74,7 +74,8 @@ class Result(Message):
     comparison: Comparison = Comparison()
     """As the assignment named it."""
     usage: Usage = Usage()
-    image_digest: str | None = None
+    image_digest: str | None = Field(default=None, max_length=1000)
+    """As REPOSITORY@DIGEST where a registry has the image, else its id on the giver's Docker."""
     platform: Platform | None = None
 
 
@@ -93,6 +94,7 @@ class StoredResult(Part):
     """Of what is comparable between givers. `None`: says nothing of the task, so it is no vote."""
     comparable: str | None = None
     """Where the comparison allows for a tolerance: the text to compare."""
+    image_digest: str | None = None
     stored_at: AwareDatetime
     """By the channel's clock."""
 

@@ -31,6 +31,8 @@ class Vote:
     exit_code: int | None = None
     comparable: str | None = None
     """Text to compare where a tolerance is allowed; `None`: only the digest."""
+    image_digest: str | None = None
+    """Of what was run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

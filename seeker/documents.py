@@ -1,7 +1,7 @@
 """How jobs, tasks and givers look in the seeker's database, and back.
 
 jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, withdrawn, waiting_reason,
-         finished_at}
+         finished_at, pinned_image}
 tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], earlier_votes,
          rounds, round_began, chosen, reason, disputed, alone, review, comparisons,
         withdrawn};
@@ -51,6 +51,7 @@ def job_progress(job: Job) -> Document:
         "withdrawn": _withdrawal(job.withdrawn),
         "waiting_reason": job.waiting_reason,
         "finished_at": job.finished_at,
+        "pinned_image": job.pinned_image,
     }
 
 
@@ -62,6 +63,7 @@ def job_from(document: Document) -> Job:
     job.withdrawn = _withdrawal_from(document["withdrawn"])
     job.waiting_reason = document["waiting_reason"]
     job.finished_at = document["finished_at"]
+    job.pinned_image = document.get("pinned_image", "")
     return job
 
 
@@ -108,6 +110,7 @@ def _vote(vote: Vote) -> Document:
         "outcome": vote.outcome.value,
         "exit_code": vote.exit_code,
         "comparable": vote.comparable,
+        "image_digest": vote.image_digest,
     }
 
 
@@ -119,6 +122,7 @@ def vote_from(document: Document) -> Vote:
         outcome=Outcome(document["outcome"]),
         exit_code=document.get("exit_code"),
         comparable=document.get("comparable"),
+        image_digest=document.get("image_digest"),
     )
 
 

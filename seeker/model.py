@@ -259,6 +259,9 @@ class Job:
     run_times: tuple[float, ...] = ()
     """Seconds that its latest runs took, where backups are asked for."""
     finished_at: datetime | None = None
+    pinned_image: str = ""
+    """What its image turned out to be by digest, once enough givers agreed who had run it: a tag
+    may move, and then they would answer different questions."""
 
     @classmethod
     def new(cls, job_id: str, spec: JobSpec, submitted_at: datetime) -> Job:

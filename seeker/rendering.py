@@ -120,12 +120,16 @@ def container_of(spec: JobSpec, job_id: str, index: int, task_id: str) -> Contai
 def message_of(assignment: Assignment) -> AssignmentMessage:
     """What the giver gets."""
     task = assignment.task
+    job = task.job
+    container = container_of(job.spec, job.id, task.index, task.id)
+    if job.pinned_image:
+        container = container.model_copy(update={"image": job.pinned_image})
     return AssignmentMessage.model_construct(
         assignment_id=assignment.id,
         task_id=task.id,
-        job_id=task.job.id,
-        container=container_of(task.job.spec, task.job.id, task.index, task.id),
-        comparison=task.job.spec.agreement.comparison,
+        job_id=job.id,
+        container=container,
+        comparison=job.spec.agreement.comparison,
     )
 
 

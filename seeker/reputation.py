@@ -18,7 +18,7 @@ from datetime import datetime
 
 HALF_LIFE_S = 30 * 86400.0
 """After so long a vote weighs half."""
-TRUSTED_AFTER = 20
+TRUSTED_AFTER = 30
 """Votes in a row with the majority."""
 DOUBLINGS = 10
 """Lies that make the way back to trust twice as long, at the most."""

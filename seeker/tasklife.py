@@ -264,6 +264,7 @@ class TaskLife:
             equal = equality_of(task)
             for vote in task.votes:
                 self._credit(task, vote, now, agrees=equal(vote, verdict.chosen))
+            self._pin_image(task, [v for v in task.votes if equal(v, verdict.chosen)])
         succeeded = verdict.chosen.outcome is Outcome.SUCCEEDED
         retry = task.job.spec.retry
         if verdict.chosen.outcome in RETRIABLE and task.rounds <= retry.limit:
@@ -276,6 +277,15 @@ class TaskLife:
         # Whoever is still at it works for nothing.
         for assignment in task.live:
             self._ledger.changes.withdraw(assignment)
+
+    def _pin_image(self, task: Task, agreeing: Sequence[Vote]) -> None:
+        """From now on the job's tasks ask for the very image that those who agree have run."""
+        digests = {vote.image_digest for vote in agreeing}
+        digest = digests.pop() if len(digests) == 1 else None
+        # Without a registry's name it means nothing to other hosts.
+        if digest is not None and "@" in digest and not task.job.pinned_image:
+            task.job.pinned_image = digest
+            self._ledger.changes.jobs[task.job.id] = task.job
 
     def _begin_round(self, task: Task, verdict: Decided, now: Now) -> None:
         """The user allowed for another run."""
@@ -476,6 +486,7 @@ def _vote_of(result: StoredResult, digest: str) -> Vote:
         outcome=result.outcome,
         exit_code=result.exit_code,
         comparable=result.comparable,
+        image_digest=result.image_digest,
     )
 
 

@@ -216,6 +216,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
                 reason=short,
                 digest=st.none() | hashes,
                 comparable=st.none() | short,
+                image_digest=st.none() | short,
                 stored_at=moments,
             ),
             least=1,

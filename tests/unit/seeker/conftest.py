@@ -101,8 +101,9 @@ class World:
         digest: str | None = "right",
         outcome: Outcome = Outcome.SUCCEEDED,
         comparable: str | None = None,
+        image_digest: str | None = None,
     ) -> None:
-        result = self.result(assignment, digest, outcome, comparable)
+        result = self.result(assignment, digest, outcome, comparable, image_digest)
         self.scheduler.stored([result], self.now)
 
     def result(
@@ -111,6 +112,7 @@ class World:
         digest: str | None = "right",
         outcome: Outcome = Outcome.SUCCEEDED,
         comparable: str | None = None,
+        image_digest: str | None = None,
     ) -> StoredResult:
         return StoredResult(
             result_id=identifiers.result_id(assignment.id, assignment.giver_id),
@@ -123,6 +125,7 @@ class World:
             reason="",
             digest=digest,
             comparable=comparable,
+            image_digest=image_digest,
             stored_at=self.now.wall,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.heartbeat import Platform
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement
 from schemas.states import TaskState
+from seeker import documents, rendering
 from tests.unit.seeker.conftest import World
 
 ARM = Platform(os="linux", architecture="arm64")
@@ -60,3 +61,28 @@ def test_all_tries_of_a_task_on_the_platform_of_the_first(world: World) -> None:
     assert all(task.platform == "linux/arm64" for task in waiting)
     world.join("a2", "a3", platform=ARM)
     assert {a.platform for a in world.dispatched()} <= {"linux/arm64"}
+
+
+def test_an_image_is_pinned_once_enough_have_run_the_same(world: World) -> None:
+    world.join("g1", "g2", "g3")
+    world.submit(replicas=2, quorum=2, count=3)
+    first, second = world.dispatched()[0].task.assignments
+    job = first.task.job
+    for assignment in (first, second):
+        world.report(assignment, image_digest="host/image@sha256:ab")
+    assert job.pinned_image == "host/image@sha256:ab"
+    assert rendering.message_of(first).container.image == "host/image@sha256:ab"
+    assert world.turn().jobs[job.id].pinned_image
+    assert documents.job_progress(job)["pinned_image"] == "host/image@sha256:ab"
+
+
+def test_an_image_that_no_registry_has_is_not_pinned_nor_one_giver_believed(world: World) -> None:
+    world.join("g1", "g2")
+    world.submit(replicas=2, quorum=2)
+    first, second = world.dispatched()
+    for assignment in (first, second):
+        world.report(assignment, image_digest="sha256:ab")
+    world.submit()
+    (only,) = world.dispatched()
+    world.report(only, image_digest="host/image@sha256:ab")
+    assert (first.task.job.pinned_image, only.task.job.pinned_image) == ("", "")
