@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import click
 
 from giver.cli import serve
-from giver.engine import Container, EngineFacts, Exit, Image, Plan
-from giver.output import Output
+from giver.engine import Container, EngineFacts, Exit, Image, Plan, Tail
+from giver.output import Output, Sink
 from giver.settings import GiverSettings
 from runtime.command_line import async_command
 from runtime.logs import configure_logging
@@ -19,6 +19,14 @@ from schemas.heartbeat import Platform
 
 IMAGE = "noop:local"
 _PRESENT = Image(id=f"sha256:{0:064x}", digest=f"sha256:{0:064x}")
+
+
+class _NoTail:
+    async def read(self) -> None:
+        """Nothing was written."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class DoNothing:
@@ -50,6 +58,15 @@ class DoNothing:
 
     async def stop(self, container: Container, grace_s: int) -> None:
         """Nothing runs."""
+
+    def tail(
+        self,
+        container: Container,  # noqa: ARG002
+        lines: int,  # noqa: ARG002
+        follow: bool,  # noqa: ARG002
+        sink: Sink,  # noqa: ARG002
+    ) -> Tail:
+        return _NoTail()
 
     async def pause(self, container: Container) -> None:
         pass

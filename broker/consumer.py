@@ -63,6 +63,7 @@ class Consumer(Tenant, Generic[T]):
         queue: Callable[[str], Queue],
         decode: Callable[[bytes], T],
         bind_to: Sequence[Exchange],
+        binding_key: str,
         prefetch: int,
         batch_max: int,
         auto_ack: bool,
@@ -74,6 +75,7 @@ class Consumer(Tenant, Generic[T]):
         self._queue = queue
         self._decode = decode
         self._bind_to = bind_to
+        self._binding_key = binding_key
         self._prefetch = prefetch
         self._batch_max = batch_max
         self._auto_ack = auto_ack
@@ -177,7 +179,10 @@ class Consumer(Tenant, Generic[T]):
             *([DEAD] if self._dead_letters is not None else []),
             queue,
             *self._bind_to,
-            *(Binding(exchange=exchange.name, queue=queue.name) for exchange in self._bind_to),
+            *(
+                Binding(exchange=exchange.name, queue=queue.name, routing_key=self._binding_key)
+                for exchange in self._bind_to
+            ),
         ]
 
     def _tear_down(self, lost: ChannelLost) -> None:  # noqa: ARG002

@@ -103,13 +103,15 @@ class Link:
         queue: Callable[[str], Queue],
         decode: Callable[[bytes], T],
         bind_to: Sequence[Exchange] = (),
+        binding_key: str = "#",
         prefetch: int = 100,
         batch_max: int = 500,
         quarantine: bool = True,
         auto_ack: bool = False,
     ) -> Consumer[T]:
-        """`queue` maps the session to the queue, which is declared and bound to each exchange of
-        `bind_to` on every connect. `auto_ack`: the broker forgets a message once it is sent."""
+        """`queue` maps the session to the queue, which is declared and bound by `binding_key` to
+        each exchange of `bind_to` on every connect. `auto_ack`: the broker forgets a message
+        once it is sent."""
         self._require_not_started()
         if quarantine and self._dead_letters is None:
             self._dead_letters = self.publisher(window=100)
@@ -118,6 +120,7 @@ class Link:
             queue=queue,
             decode=decode,
             bind_to=bind_to,
+            binding_key=binding_key,
             prefetch=prefetch,
             batch_max=batch_max,
             auto_ack=auto_ack,

@@ -21,6 +21,7 @@ from tenacity import (
 
 from giver.docker_errors import explanation, pull_error, status, translated
 from giver.docker_follow import Followers
+from giver.docker_tail import DockerTail
 from giver.engine import (
     Container,
     CreateAgain,
@@ -40,7 +41,7 @@ from giver.hardening import (
     container_config,
     container_name,
 )
-from giver.output import Output
+from giver.output import Output, Sink
 from giver.settings import GiverSettings
 from giver.workers import Workers
 from schemas.heartbeat import Platform
@@ -50,6 +51,7 @@ log = structlog.get_logger(__name__)
 _CALL_THREADS = 16
 _PULL_THREADS = 4
 _STOP_THREADS = 32
+_TAIL_THREADS = 64
 _FOLLOW_THREADS = 20_000
 """As many as containers: each one that runs is followed by a thread that mostly sleeps."""
 
@@ -76,6 +78,7 @@ class DockerEngine:
         self._pulling = Workers("docker-pull", _PULL_THREADS)
         self._stopping = Workers("docker-stop", _STOP_THREADS)
         self._following = Workers("docker-follow", _FOLLOW_THREADS)
+        self._tailing = Workers("docker-tail", _TAIL_THREADS)
         self._followers = Followers(on_init_missing=self._do_without_init)
         self._images: dict[str, Image] = {}
         self._pulls: dict[str, asyncio.Task[Image]] = {}
@@ -133,6 +136,9 @@ class DockerEngine:
     async def stop(self, container: Container, grace_s: int) -> None:
         await self._stopping.run(lambda: self._stop(container.id, grace_s))
 
+    def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> DockerTail:
+        return DockerTail(self._tailing, self._client, container.id, lines, follow, sink)
+
     async def pause(self, container: Container) -> None:
         await self._calls.run(lambda: self._pause(container.id))
 
@@ -155,6 +161,7 @@ class DockerEngine:
             self._pulling,
             self._stopping,
             self._following,
+            self._tailing,
         ):
             workers.close()
         for client in self._clients:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from giver.output import Output
+from giver.output import Output, Sink
 from schemas.heartbeat import Platform
 from schemas.job import ContainerSpec
 
@@ -134,6 +134,15 @@ class Exit:
     """False: the output was read back from a log that cannot be trusted with it."""
 
 
+class Tail(Protocol):
+    """A reading of what a container writes; used once."""
+
+    async def read(self) -> None:
+        """Feed the sink, by any thread, until the container has ended or `close`."""
+
+    def close(self) -> None: ...
+
+
 class Engine(Protocol):
     """Every call has a deadline of its own, but for `follow`, which lasts as long as its container.
 
@@ -182,6 +191,9 @@ class Engine(Protocol):
 
     async def stop(self, container: Container, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s`; one that has ended or is gone is no error."""
+
+    def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> Tail:
+        """What it has written, the last `lines`, and with `follow` what it writes from now on."""
 
     async def pause(self, container: Container) -> None:
         """It stands still until resumed; one that does already, or has ended, is no error."""

@@ -89,6 +89,11 @@ class Execution:
         self._interrupted = False
         self._away_since: float | None = None
 
+    @property
+    def running(self) -> bool:
+        """Its container was started."""
+        return self._running
+
     async def run(self) -> Finding:
         """Never raises for what Docker or the task does; being cancelled leaves all as it is."""
         try:

@@ -19,11 +19,12 @@ class Health:
         self._engine: str | None = "Docker was not asked yet"
         self._journal: str | None = None
         self._owner = OPEN
+        self._leaving = False
         self._stopping = False
 
     @property
     def state(self) -> GiverState:
-        if self._stopping:
+        if self._leaving or self._stopping:
             return GiverState.DRAINING
         if self._owner.state is not GiverState.READY:
             return self._owner.state
@@ -32,7 +33,7 @@ class Health:
     @property
     def reason(self) -> str:
         """For heartbeats and refusals; empty when ready."""
-        if self._stopping:
+        if self._leaving or self._stopping:
             return "the giver is stopping"
         if self._owner.reason:
             return self._owner.reason[:_REASON_MAX]
@@ -67,6 +68,11 @@ class Health:
         if verdict != self._owner:
             self._owner = verdict
             self._on_change(True)
+
+    def leaving(self) -> None:
+        """It stops once it has finished what it has."""
+        self._leaving = True
+        self._on_change(True)
 
     def stopping(self) -> None:
         self._stopping = True

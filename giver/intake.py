@@ -10,10 +10,12 @@ from broker import Consumer, Delivery, LinkStopped
 from giver.health import Health
 from giver.journal import Journal, JournalError
 from giver.ledger import Ledger
+from giver.live_logs import LiveLogs
 from giver.metrics import Metrics
 from giver.outbox import Outbox
 from giver.runner import Runner
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
+from schemas.logs import StreamLogs
 
 log = structlog.get_logger(__name__)
 
@@ -25,13 +27,14 @@ class Intake:
         self,
         giver_id: str,
         tasks: Consumer[Dispatch],
-        control: Consumer[CancelAssignments],
+        control: Consumer[CancelAssignments | StreamLogs],
         journal: Journal,
         ledger: Ledger,
         outbox: Outbox,
         runner: Runner,
         health: Health,
         metrics: Metrics,
+        live_logs: LiveLogs,
     ) -> None:
         self._giver_id = giver_id
         self._tasks = tasks
@@ -42,6 +45,7 @@ class Intake:
         self._runner = runner
         self._health = health
         self._metrics = metrics
+        self._live_logs = live_logs
 
     async def take_tasks(self) -> None:
         """Until cancelled, or the link is stopped."""
@@ -67,8 +71,13 @@ class Intake:
                 batch = await self._control.take()
             except LinkStopped:
                 return
-            ids = [each for delivery in batch for each in delivery.message.assignment_ids]
-            if not ids:  # The seeker only wanted to know whether somebody is here.
+            ids: list[str] = []
+            for delivery in batch:
+                if isinstance(delivery.message, StreamLogs):
+                    self._live_logs.ask(delivery.message)
+                else:
+                    ids += delivery.message.assignment_ids
+            if not ids:  # The seeker may only have wanted to know whether somebody is here.
                 self._control.ack(batch)
                 continue
             self._ledger.cancelled(ids)

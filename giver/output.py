@@ -10,6 +10,7 @@ import codecs
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from schemas.job import MIB
 from schemas.result import Stream
@@ -101,13 +102,17 @@ def new_output(limit: int, on_excess: Callable[[], None]) -> Output:
     return Output(limit, on_excess, Excerpt(), Excerpt())
 
 
+class Sink(Protocol):
+    def feed(self, stream: int, data: bytes) -> None: ...
+
+
 class FrameParser:
     """Docker's multiplexed stream: frames of `[stream, 0, 0, 0, length (4, big endian)]` + data."""
 
     HEADER = 8
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._buffer = bytearray()
         self._stream = STDOUT
         self._missing = 0
@@ -128,7 +133,7 @@ class FrameParser:
                 position += self.HEADER
             piece = data[position : position + self._missing]
             if piece:
-                self._output.feed(self._stream, piece)
+                self._sink.feed(self._stream, piece)
             self._missing -= len(piece)
             position += len(piece)
         self._buffer += data[position:]

@@ -124,6 +124,11 @@ class Runner:
                 finding = Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=reason)
                 self._spawn(self._conclude(assignment, finding))
 
+    def container(self, assignment_id: str) -> Container | None:
+        """That of an assignment, once it runs."""
+        execution = self._executions.get(assignment_id)
+        return execution.container if execution is not None and execution.running else None
+
     def owns(self, assignment_id: str) -> bool:
         """An execution is on it, so its container must be left alone."""
         return assignment_id in self._executions

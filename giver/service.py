@@ -21,6 +21,7 @@ from giver.identity import StateDir
 from giver.intake import Intake
 from giver.journal import Journal, Snapshot
 from giver.ledger import Ledger
+from giver.live_logs import LOG_DEADLINE_S, LOG_WINDOW, LiveLogs
 from giver.metrics import Metrics
 from giver.outbox import Outbox
 from giver.owner import Judge
@@ -32,16 +33,18 @@ from giver.speed import speed_of_host
 from giver.steward import Steward
 from giver.watch import Watch
 from runtime.lifecycle import TaskGuard
-from schemas.assignment import CancelAssignments, Dispatch
+from schemas.assignment import Dispatch
 from schemas.heartbeat import Heartbeat
 from schemas.identifiers import new_session
+from schemas.logs import decode_control
 from schemas.states import GiverState
-from schemas.topology import HEARTBEATS, RESULTS, control_queue, tasks_queue
+from schemas.topology import HEARTBEATS, LOGS, RESULTS, control_queue, tasks_queue
 
 log = structlog.get_logger(__name__)
 
 _JOURNAL_FILE = "journal.sqlite"
 _LAST_BEAT_S = 1.0
+_LOOK_S = 0.1
 
 
 class GiverService:
@@ -58,7 +61,7 @@ class GiverService:
         """
         self._settings = settings
         self._guard = guard
-        self._link = Link(settings.broker_url, name="giver", topology=(RESULTS, HEARTBEATS))
+        self._link = Link(settings.broker_url, name="giver", topology=(RESULTS, HEARTBEATS, LOGS))
         self._state_dir = StateDir(settings.state_dir)
         try:
             self.giver_id = self._state_dir.identity(settings.id)
@@ -124,6 +127,14 @@ class GiverService:
             self._health,
             self._runner,
         )
+        self.live_logs = LiveLogs(
+            giver_id,
+            self._link.publisher(window=LOG_WINDOW, deadline_s=LOG_DEADLINE_S),
+            self._engine,
+            guard,
+            holds=lambda assignment_id: assignment_id in self._ledger.unfinished,
+            container=self._runner.container,
+        )
         self._intake = Intake(
             giver_id,
             self._link.consumer(
@@ -131,7 +142,7 @@ class GiverService:
             ),
             self._link.consumer(
                 queue=lambda session: control_queue(giver_id, session),
-                decode=CancelAssignments.decode,
+                decode=decode_control,
             ),
             self._journal,
             self._ledger,
@@ -139,6 +150,7 @@ class GiverService:
             self._runner,
             self._health,
             self._metrics,
+            self.live_logs,
         )
         self._watch = Watch(
             settings,
@@ -182,7 +194,10 @@ class GiverService:
         )
 
     async def stop(self) -> None:
-        """Containers run on; their assignments and all results are in the journal."""
+        """Containers run on; their assignments and all results are in the journal. With
+        `stop_mode` drain, this is once everything has ended, or the deadline has passed."""
+        if self._settings.stop_mode == "drain":
+            await self._finish()
         self._health.stopping()
         with contextlib.suppress(Exception):
             # Nobody needs to be struck: say so while there is a connection.
@@ -200,6 +215,18 @@ class GiverService:
     def config(self) -> list[dict[str, Any]]:
         """The settings in force and where each came from."""
         return self._settings.explained()
+
+    async def _finish(self) -> None:
+        """Until there is nothing more to do, or to wait for, as all stands still."""
+        self._health.leaving()
+        log.info("draining", running=self._slots.running, waiting=self._slots.waiting)
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._settings.stop_deadline_s
+        while (  # noqa: ASYNC110 - what is waited for has many ends
+            self._ledger.size() and loop.time() < give_up_at and not self.steward.frozen
+        ):
+            await asyncio.sleep(_LOOK_S)
+        log.info("drained", left=self._ledger.size())
 
     def info(self) -> dict[str, Any]:
         beat = self._described

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -83,6 +83,10 @@ class GiverSettings(GiverAddress):
     pull_attempts: Annotated[int, Field(ge=1)] = 3
     stop_grace_s: Annotated[int, Field(ge=0)] = 10
     """Between SIGTERM and SIGKILL."""
+    stop_mode: Literal["hand_over", "drain"] = "hand_over"
+    """At SIGTERM: containers run on and are adopted at the next start, or all is finished first."""
+    stop_deadline_s: Annotated[float, Field(ge=0)] = 3600.0
+    """What a drain has not finished by then is handed over."""
     output_limit: Annotated[ByteSize, Field(gt=0)] = ByteSize(64 * MIB)
     """Bytes of stdout and stderr together; a container that writes more is killed."""
     reap_interval_s: Annotated[float, Field(gt=0)] = 30.0

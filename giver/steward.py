@@ -40,6 +40,11 @@ class Steward:
     def word(self) -> Word:
         return self._record.word.at(time.time())
 
+    @property
+    def frozen(self) -> bool:
+        """All stands still."""
+        return self._verdict is not None and self._verdict.freeze
+
     def say(self, word: Word) -> None:
         """
         Raises:

@@ -11,6 +11,7 @@ from schemas.assignment import CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.heartbeat import Heartbeat
 from schemas.job import Command, Submission
+from schemas.logs import LogChunk, StreamLogs
 from schemas.result import Result, StoredBatch
 
 MESSAGES: tuple[type[Message], ...] = (
@@ -18,6 +19,8 @@ MESSAGES: tuple[type[Message], ...] = (
     Command,
     Dispatch,
     CancelAssignments,
+    StreamLogs,
+    LogChunk,
     Heartbeat,
     Result,
     StoredBatch,

@@ -37,6 +37,8 @@ DEFAULT_EXCHANGE = ""
 RESULTS = Exchange(name="results", kind="topic")
 STORED = Exchange(name="stored", kind="fanout")
 HEARTBEATS = Exchange(name="heartbeats", kind="fanout")
+LOGS = Exchange(name="logs", kind="topic")
+"""What containers write, while somebody looks on."""
 
 DEAD = Queue(
     name="dead",
@@ -62,6 +64,7 @@ DURABLE: tuple[Declaration, ...] = (
     RESULTS,
     STORED,
     HEARTBEATS,
+    LOGS,
     SUBMISSIONS,
     COMMANDS,
     CHANNEL_RESULTS,
@@ -90,6 +93,15 @@ def heartbeat_queue(reader: str, session: str) -> Queue:
         name=f"heartbeats.{reader}.{session}",
         exclusive=True,
         arguments={"x-max-length": 20_000, "x-overflow": "drop-head"},
+    )
+
+
+def log_queue(follower: str) -> Queue:
+    """One follower's own; it drops the oldest rather than fill the broker."""
+    return Queue(
+        name=f"logs.{follower}",
+        exclusive=True,
+        arguments={"x-max-length-bytes": 4 << 20, "x-overflow": "drop-head"},
     )
 
 

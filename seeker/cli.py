@@ -11,6 +11,7 @@ from seeker.commands.enqueue import enqueue, retry
 from seeker.commands.explain import explain, plan
 from seeker.commands.follow import cancel, status, wait, watch
 from seeker.commands.givers import givers
+from seeker.commands.logs import logs
 from seeker.commands.result import result, votes
 from seeker.service import SeekerService
 from seeker.settings import SeekerSettings
@@ -38,7 +39,7 @@ async def run() -> None:
 
 
 for command in (
-    *(enqueue, plan, status, watch, wait, result, votes),
+    *(enqueue, plan, status, watch, wait, logs, result, votes),
     *(explain, cancel, retry, givers),
 ):
     main.add_command(command)

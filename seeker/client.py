@@ -57,6 +57,10 @@ class Client:
             await self._link.stop()
         self._link = self._publisher = None
 
+    @property
+    def broker_url(self) -> str:
+        return self._settings.broker_url
+
     # -- Through the broker -----------------------------------------------------------------------
 
     async def submit(self, spec: JobSpec) -> Submission:

@@ -37,7 +37,7 @@ async def result(identifier: str, as_json: bool) -> None:
     seeker = client()
     async with seeker.store() as store:
         if identifiers.is_job_id(identifier):
-            identifier = await _only_task(seeker, store, identifier)
+            identifier = await only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
     if task["chosen"] is None:
         tried = " (`channel results` shows what each try brought)" if task["assignments"] else ""
@@ -71,7 +71,7 @@ async def votes(identifier: str, as_json: bool) -> None:
     seeker = client()
     async with seeker.store() as store:
         if identifiers.is_job_id(identifier):
-            identifier = await _only_task(seeker, store, identifier)
+            identifier = await only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
         job = await seeker.job(store, identifiers.job_of(identifier))
         review = await store.task(task["review"]) if task.get("review") else None
@@ -79,7 +79,7 @@ async def votes(identifier: str, as_json: bool) -> None:
     print_json(found) if as_json else print_evidence(found)
 
 
-async def _only_task(seeker: Client, store: Catalogue, job_id: str) -> str:
+async def only_task(seeker: Client, store: Catalogue, job_id: str) -> str:
     """
     Raises:
         UserError: there are more.

@@ -18,6 +18,7 @@ from runtime.lifecycle import TaskGuard
 from schemas import topology
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.heartbeat import Heartbeat
+from schemas.logs import StreamLogs
 from schemas.result import Result
 
 WAIT_S = 60.0
@@ -89,6 +90,15 @@ class Desk:
             routing_key=topology.control_queue(self.giver_id, beat.session).name,
             body=CancelAssignments(assignment_ids=ids).encode(),
             message_id=ids[0],
+        )
+
+    async def tell(self, message: StreamLogs) -> None:
+        beat = await self.beat(lambda _: True)
+        await self._publisher.publish(
+            exchange=topology.DEFAULT_EXCHANGE,
+            routing_key=topology.control_queue(self.giver_id, beat.session).name,
+            body=message.encode(),
+            message_id=message.follower,
         )
 
     async def beat(self, fits: Callable[[Heartbeat], bool]) -> Heartbeat:

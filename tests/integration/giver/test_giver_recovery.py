@@ -93,6 +93,63 @@ async def test_sigterm_is_quick_and_leaves_the_container_running(
     assert container["State"] == "running"
 
 
+async def test_five_containers_outlive_a_restart(
+    process: GiverProcess, desk: Desk, assign: Assign, containers: Containers
+) -> None:
+    assignments = [assign(ONCE + "sleep 4; echo done") for _ in range(5)]
+    await process.start()
+    await desk.dispatch(*assignments)
+    for assignment in assignments:
+        await desk.held(assignment, "running")
+    before = {container["Id"] for container in containers()}
+    assert await process.end(signal.SIGTERM) == 0
+    desk.forget_beats()
+    await process.start()
+    for assignment in assignments:
+        await desk.held(assignment, "running")
+    assert {container["Id"] for container in containers()} == before
+    for assignment in assignments:
+        result = await desk.result(assignment)
+        assert result.outcome is Outcome.SUCCEEDED
+        assert len(result.stdout.splitlines()) == 2
+    await none_left(containers)
+    assert len(desk.results) == 5
+
+
+async def test_sigterm_finishes_everything_where_that_is_the_mode(
+    image: str, settings: GiverSettings, desk: Desk, assign: Assign, containers: Containers
+) -> None:
+    draining = settings.model_copy(update={"containers": 1, "stop_mode": "drain"})
+    process = GiverProcess(draining)
+    running, waiting, late = assign("sleep 1; echo ran"), assign("echo waited"), assign("echo late")
+    await process.start()
+    await desk.dispatch(running, waiting)
+    await desk.held(running, "running")
+    ending = asyncio.create_task(process.end(signal.SIGTERM))
+    beat = await desk.beat(lambda beat: beat.state is GiverState.DRAINING)
+    assert beat.state_reason == "the giver is stopping"
+    await desk.dispatch(late)
+    assert await ending == 0
+    assert (await desk.result(running)).stdout == "ran\n"
+    assert (await desk.result(waiting)).stdout == "waited\n"
+    assert desk.results_of(late) == []
+    assert containers() == []
+
+
+async def test_a_drain_hands_over_what_it_has_not_finished_in_time(
+    image: str, settings: GiverSettings, desk: Desk, assign: Assign, containers: Containers
+) -> None:
+    update = {"stop_mode": "drain", "stop_deadline_s": 0.5}
+    process = GiverProcess(settings.model_copy(update=update))
+    assignment = assign("sleep 60")
+    await process.start()
+    await desk.dispatch(assignment)
+    await desk.held(assignment, "running")
+    assert await process.end(signal.SIGTERM) == 0
+    (container,) = containers()
+    assert container["State"] == "running"
+
+
 async def test_a_repeated_assignment_runs_once(
     giver: GiverService, desk: Desk, assign: Assign
 ) -> None:

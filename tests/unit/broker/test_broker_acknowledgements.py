@@ -40,6 +40,7 @@ async def delivered(count: int) -> tuple[Consumer[bytes], Broker, list[Delivery[
         queue=lambda _: Queue(name="q"),
         decode=bytes,
         bind_to=(),
+        binding_key="#",
         prefetch=count,
         batch_max=count,
         auto_ack=False,

@@ -21,6 +21,7 @@ from schemas.job import (
     Resources,
     Submission,
 )
+from schemas.logs import LogChunk, StreamLogs
 from schemas.result import OutputFile, Result, StoredBatch, StoredResult, Stream, Usage
 from schemas.states import AssignmentState, GiverState, Outcome
 
@@ -199,6 +200,23 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
         ),
     ),
     CancelAssignments: st.builds(CancelAssignments, assignment_ids=tuples(assignment_ids, least=1)),
+    StreamLogs: st.builds(
+        StreamLogs,
+        assignment_id=assignment_ids,
+        follower=st.from_regex(r"[a-z0-9]{1,64}", fullmatch=True),
+        duration_s=st.floats(0.1, 120),
+        lines=st.integers(0, 1_000_000),
+        follow=st.booleans(),
+    ),
+    LogChunk: st.builds(
+        LogChunk,
+        assignment_id=assignment_ids,
+        giver_id=giver_ids,
+        stream=st.sampled_from(["stdout", "stderr"]),
+        text=short,
+        dropped_bytes=counts,
+        end=st.booleans(),
+    ),
     Heartbeat: heartbeats,
     Result: results(),
     StoredBatch: st.builds(
