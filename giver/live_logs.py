@@ -16,7 +16,7 @@ from broker import LinkStopped, Publisher, PublishError, Unroutable
 from giver.engine import Container, Engine, EngineError
 from giver.log_buffer import LogBuffer
 from runtime.lifecycle import TaskGuard
-from schemas.logs import LogChunk, StreamLogs, log_key
+from schemas.logs import CHUNK_CHARACTERS, LogChunk, StreamLogs, log_key
 from schemas.topology import LOGS
 
 log = structlog.get_logger(__name__)
@@ -26,8 +26,9 @@ LOG_DEADLINE_S = 5.0
 """Of its publisher: what comes later is no live log."""
 STREAMS_MAX = 64
 """At a time; who asks for more is told that there is nothing."""
+_PIECE_COSTS = 1 << 10
 _LOOK_S = 0.1
-"""Between looks for something new; with a chunk at each it is also the highest rate."""
+"""Between looks for something new; with so much at each it is also the highest rate."""
 
 
 class LiveLogs:
@@ -94,9 +95,9 @@ class LiveLogs:
         try:
             while not reading.done() and self._wanted(key):
                 await asyncio.wait((reading,), timeout=_LOOK_S)
-                await self._send_piece(key, asked, buffer)
+                await self._send_pieces(key, asked, buffer)
             while self._wanted(key) and len(buffer):
-                await self._send_piece(key, asked, buffer)
+                await self._send_pieces(key, asked, buffer)
                 await asyncio.sleep(_LOOK_S)
         finally:
             tail.close()
@@ -116,8 +117,12 @@ class LiveLogs:
     def _wanted(self, key: str) -> bool:
         return asyncio.get_running_loop().time() < self._until[key]
 
-    async def _send_piece(self, key: str, asked: StreamLogs, buffer: LogBuffer) -> None:
-        if (piece := buffer.take()) is not None:
+    async def _send_pieces(self, key: str, asked: StreamLogs, buffer: LogBuffer) -> None:
+        """As much as may go at once."""
+        sent = 0
+        while sent < CHUNK_CHARACTERS and (piece := buffer.take()) is not None:
+            # Lines of both streams in turn make for small pieces, each with a cost of its own.
+            sent += len(piece.text) + _PIECE_COSTS
             await self._send(key, asked, self._chunk(asked, **piece._asdict()))
 
     async def _send(self, key: str, asked: StreamLogs, chunk: LogChunk) -> None:
