@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 
 from schemas.comparison import COMPARABLE_BYTES
 from schemas.result import Result
 from schemas.states import Outcome
 
 _DECIDED_BY_OUTPUT = (Outcome.SUCCEEDED, Outcome.FAILED)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""Others that Unicode knows may stand within a line, and within a text in JSON."""
 _NO_VOTE = (Outcome.KILLED, Outcome.CANCELLED, Outcome.INFRASTRUCTURE_ERROR)
 
 
@@ -39,7 +42,11 @@ def comparable(result: Result) -> str | None:
     if not result.comparison.tolerant or result.outcome not in _DECIDED_BY_OUTPUT:
         return None
     text = _text(result)
-    return text if text is not None and len(text.encode()) <= COMPARABLE_BYTES else None
+    if text is None or len(text.encode()) > COMPARABLE_BYTES:
+        return None
+    if result.comparison.by == "image" and "\0" in text:
+        return None  # It goes to a container by its environment, which cannot hold it.
+    return text
 
 
 def _stdout_key(result: Result) -> object:
@@ -63,7 +70,7 @@ def _text(result: Result) -> str | None:
     try:
         if result.comparison.by == "image":
             return raw.decode()
-        lines = [line.rstrip() for line in raw.decode().splitlines()]
+        lines = [line.rstrip() for line in _LINE_END.split(raw.decode())]
     except UnicodeDecodeError:
         return None
     if result.comparison.by == "lines":

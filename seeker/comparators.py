@@ -18,6 +18,9 @@ from schemas.comparison import Comparison
 from schemas.states import Outcome
 
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+_BLANKS = re.compile(r"[ \t]+")
+_BEFORE_A_NUMBER = re.compile(r"(?<![\d.]) (?=[-+]?\.?\d)")
+"""But not between two of them, which would become one."""
 
 _UNREADABLE = (ValueError, RecursionError, OverflowError)
 """What a stranger's text may do to a parser; such texts are equal only to the byte."""
@@ -80,7 +83,7 @@ def _equal(comparison: Comparison, one: str, other: str) -> bool:
     """Remembered, as each look at a task compares all of its votes again."""
     try:
         if comparison.by == "json":
-            return _alike(comparison, json.loads(one), json.loads(other))
+            return _alike(comparison, *(json.loads(t, parse_float=_finite) for t in (one, other)))
         return _numbers_alike(comparison, one, other)
     except _UNREADABLE:
         return False
@@ -105,18 +108,43 @@ def _alike(comparison: Comparison, one: Any, other: Any) -> bool:
 
 def _numbers_alike(comparison: Comparison, one: str, other: str) -> bool:
     """Text in even positions has to be the same, numbers in odd ones about the same."""
-    pieces = zip_longest(_NUMBER.split(one), _NUMBER.split(other))
+    pieces = zip_longest(*(_NUMBER.split(_unaligned(text)) for text in (one, other)))
     for position, (mine, theirs) in enumerate(pieces):
         if mine == theirs:
             continue
         if mine is None or theirs is None or position % 2 == 0:
             return False
-        if not _close(comparison, float(mine), float(theirs)):
+        if not _close(comparison, _number(mine), _number(theirs)):
             return False
     return True
+
+
+def _unaligned(text: str) -> str:
+    """Without the blanks that fill columns: 9.99 is one shorter than 10.00."""
+    return _BEFORE_A_NUMBER.sub("", _BLANKS.sub(" ", text))
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return _finite(text)
+
+
+def _finite(text: str) -> float:
+    """Numbers too large for a float would all be the same to it."""
+    number = float(text)
+    if math.isinf(number):
+        raise OverflowError(f"{text[:20]}... is too large a number")
+    return number
 
 
 def _close(comparison: Comparison, one: float, other: float) -> bool:
     if math.isnan(one) and math.isnan(other):
         return True
+    if isinstance(one, int) and isinstance(other, int):  # Which floats would round.
+        largest = max(abs(one), abs(other))
+        return one == other or abs(one - other) <= max(
+            comparison.relative * largest, comparison.absolute
+        )
     return math.isclose(one, other, rel_tol=comparison.relative, abs_tol=comparison.absolute)

@@ -24,6 +24,9 @@ from seeker.model import Task
 TIMEOUT_S = 600.0
 QUEUE_TIMEOUT_S = 3600.0
 """Of a comparison that nobody can take: its results do not agree then."""
+VOTERS_NAMED = 16
+"""Of those who may not compare: expressions have a greatest length. The two who are compared come
+first."""
 BEFORE_OTHERS = 1
 """Priority above the job's own, as its task waits."""
 
@@ -52,7 +55,8 @@ def job_id(task: Task, one: Vote, other: Vote) -> str:
 def job_of(task: Task, one: Vote, other: Vote, now: datetime) -> Submission:
     spec = task.job.spec
     comparison = spec.agreement.comparison
-    voters = ", ".join(f'"{vote.giver_id}"' for vote in task.votes)
+    voters = list(dict.fromkeys(vote.giver_id for vote in (one, other, *task.votes)))
+    named = ", ".join(f'"{giver_id}"' for giver_id in voters[:VOTERS_NAMED])
     return Submission(
         job_id=job_id(task, one, other),
         submitted_at=now,
@@ -61,10 +65,12 @@ def job_of(task: Task, one: Vote, other: Vote, now: datetime) -> Submission:
             container=ContainerSpec(
                 image=comparison.image,
                 command=comparison.command,
-                env={"RESULT_A": one.comparable or "", "RESULT_B": other.comparable or ""},
+                env={name: f"{{{{{name}}}}}" for name in ("RESULT_A", "RESULT_B")},
                 timeout_s=TIMEOUT_S,
             ),
-            placement=Placement(require=f"!(id in [{voters}])"),
+            # As values, in which no placeholder is filled: a result may look like one.
+            parameters=({"RESULT_A": one.comparable or "", "RESULT_B": other.comparable or ""},),
+            placement=Placement(require=f"!(id in [{named}])"),
             queue_timeout_s=QUEUE_TIMEOUT_S,
             priority=min(1000, spec.priority + BEFORE_OTHERS),
         ),

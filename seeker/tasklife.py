@@ -12,7 +12,7 @@ from schemas import identifiers
 from schemas.job import Agreement
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, Outcome, TaskState
-from seeker import agreement, comparators, comparing
+from seeker import agreement, comparators, comparing, images
 from seeker.agreement import Decided, Quorum, Undecidable, Undecided, Vote
 from seeker.comparators import Equality
 from seeker.ledger import Ledger
@@ -280,12 +280,14 @@ class TaskLife:
 
     def _pin_image(self, task: Task, agreeing: Sequence[Vote]) -> None:
         """From now on the job's tasks ask for the very image that those who agree have run."""
-        digests = {vote.image_digest for vote in agreeing}
-        digest = digests.pop() if len(digests) == 1 else None
-        # Without a registry's name it means nothing to other hosts.
-        if digest is not None and "@" in digest and not task.job.pinned_image:
-            task.job.pinned_image = digest
-            self._ledger.changes.jobs[task.job.id] = task.job
+        job = task.job
+        if job.pinned_image:
+            return
+        job.pinned_image = images.pinned(
+            job.spec.container.image, (vote.image_digest for vote in agreeing)
+        )
+        if job.pinned_image:
+            self._ledger.changes.jobs[job.id] = job
 
     def _begin_round(self, task: Task, verdict: Decided, now: Now) -> None:
         """The user allowed for another run."""

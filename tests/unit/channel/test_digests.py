@@ -108,6 +108,20 @@ def test_a_text_to_compare_goes_along_only_where_a_tolerance_needs_it() -> None:
     assert comparable(a_result(stdout="1", stdout_stream=cut, comparison=tolerant)) is None
 
 
+def test_only_line_ends_end_a_line() -> None:
+    """A text in JSON may hold what Unicode takes for one."""
+    by_json = Comparison(by="json")
+    text = '{"a": "x\u2028\u0085y"}'
+    assert comparable(a_result(stdout=text, comparison=by_json)) == text
+    assert of("a\x0cb", "text") != of("a\nb", "text")
+    assert of("a\rb", "text") == of("a\nb", "text")
+
+
+def test_an_output_that_no_environment_holds_is_not_for_the_users_container() -> None:
+    by_image = Comparison(by="image", image="compare:1")
+    assert comparable(a_result(stdout="a\0", comparison=by_image)) is None
+
+
 def test_the_users_own_container_gets_the_output_as_it_was() -> None:
     by_image = Comparison(by="image", image="compare:1")
     assert comparable(a_result(stdout="1 \r\n", comparison=by_image)) == "1 \r\n"

@@ -42,6 +42,8 @@ def equal(by: Any, one: str, other: str, **tolerance: float) -> bool:
         ("not json", "nor this", False),
         ("1" + "0" * 400, "2" + "0" * 400, False),
         ("[" * 8000, "[" * 7999, False),
+        ("1e400", "2e400", False),
+        ("Infinity", "Infinity ", True),
     ],
 )
 def test_json_within_a_tolerance(one: str, other: str, same: bool) -> None:
@@ -59,10 +61,25 @@ def test_json_within_a_tolerance(one: str, other: str, same: bool) -> None:
         ("1 2", "1 2 3", False),
         ("0.0000001", "0", True),
         ("a", "a", True),
+        ("1e400", "2e400", False),
+        ("9007199254740992", "9007199254740992.0", True),
+        ("t=  9.9999999 |", "t= 10.0000000 |", True),
+        ("  9.9999999  1\n  2", " 10.0000000  1\n 2", True),
+        ("0  -0.0000001", "0   0.0000001", True),
+        ("1 2", "12", False),
+        ("x y 1", "xy 1", False),
+        ("1 2\n3", "1\n2 3", False),
     ],
 )
 def test_numbers_in_text(one: str, other: str, same: bool) -> None:
     assert equal("numbers", one, other, relative=1e-6, absolute=1e-6) is same
+
+
+def test_whole_numbers_are_not_rounded() -> None:
+    for by in ("json", "numbers"):
+        assert not equal(by, "9007199254740992", "9007199254740993")
+        assert not equal(by, "9007199254740992", "9007199254740994", absolute=1)
+        assert equal(by, "9007199254740992", "9007199254740993", absolute=1)
 
 
 def test_exactly_means_by_digest_and_nothing_else() -> None:

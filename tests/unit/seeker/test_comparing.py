@@ -7,7 +7,8 @@ from typing import Any
 from schemas.comparison import Comparison
 from schemas.job import Agreement, ContainerSpec, JobSpec
 from schemas.states import Outcome, TaskState
-from seeker import comparing, documents
+from seeker import comparing, documents, rendering
+from seeker.agreement import Vote
 from seeker.model import Assignment, Job, Task
 from tests.unit.seeker.conftest import World
 
@@ -33,6 +34,11 @@ def comparators(world: World) -> list[Assignment]:
     return [a for a in world.dispatched() if a.task.job.spec.container.image == "compare:1"]
 
 
+def results_in(comparator: Assignment) -> set[str]:
+    env = rendering.message_of(comparator).container.env
+    return {env["RESULT_A"], env["RESULT_B"]}
+
+
 def test_who_says_the_same_is_not_compared(world: World) -> None:
     task = begin(world, "x", "x")
     assert task.state is TaskState.SUCCEEDED
@@ -42,12 +48,38 @@ def test_who_says_the_same_is_not_compared(world: World) -> None:
 def test_the_container_gets_both_results_and_decides(world: World) -> None:
     task = begin(world, "x", "X")
     (comparator,) = comparators(world)
-    assert set(comparator.task.job.spec.container.env.values()) == {"x", "X"}
+    assert results_in(comparator) == {"x", "X"}
     assert comparator.giver_id not in {vote.giver_id for vote in task.votes}
     assert not task.state.final
     world.report(comparator)
     world.turn()
     assert (task.state, task.disputed) == (TaskState.SUCCEEDED, False)
+
+
+def test_a_result_that_looks_like_a_placeholder_reaches_the_container_as_it_is(
+    world: World,
+) -> None:
+    begin(world, "0", "{{index}} {{RESULT_A}}")
+    (comparator,) = comparators(world)
+    assert results_in(comparator) == {"0", "{{index}} {{RESULT_A}}"}
+
+
+def test_however_many_disagree_the_next_can_be_compared(world: World) -> None:
+    """Whoever may not compare is named in an expression, which has a greatest length."""
+    task = begin(world, "x", "y")
+    votes = [
+        Vote(
+            result_id=f"r{number}",
+            giver_id=f"giver-{number:057}",
+            digest=f"{number}",
+            outcome=Outcome.SUCCEEDED,
+            comparable=f"{number}",
+        )
+        for number in range(40)
+    ]
+    task.votes += votes
+    require = comparing.job_of(task, *votes[-2:], world.now.wall).spec.placement.require
+    assert all(vote.giver_id in require for vote in votes[-2:])
 
 
 def test_results_that_it_tells_apart_need_a_third(world: World) -> None:
@@ -59,7 +91,7 @@ def test_results_that_it_tells_apart_need_a_third(world: World) -> None:
     world.report(third, "X", comparable="X")
     first, second = comparators(world)
     for each in (first, second):
-        same = "x" in each.task.job.spec.container.env.values()
+        same = "x" in results_in(each)
         outcome = Outcome.SUCCEEDED if same else Outcome.FAILED
         world.report(each, outcome.value, outcome)
     world.turn()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.heartbeat import Platform
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement
 from schemas.states import TaskState
-from seeker import documents, rendering
+from seeker import documents, images, rendering
 from tests.unit.seeker.conftest import World
 
 ARM = Platform(os="linux", architecture="arm64")
 AMD = Platform(os="linux", architecture="amd64")
+DIGEST = f"sha256:{'ab' * 32}"
 
 
 def test_the_task_fails_where_its_job_says_so(world: World) -> None:
@@ -69,11 +72,32 @@ def test_an_image_is_pinned_once_enough_have_run_the_same(world: World) -> None:
     first, second = world.dispatched()[0].task.assignments
     job = first.task.job
     for assignment in (first, second):
-        world.report(assignment, image_digest="host/image@sha256:ab")
-    assert job.pinned_image == "host/image@sha256:ab"
-    assert rendering.message_of(first).container.image == "host/image@sha256:ab"
+        world.report(assignment, image_digest=f"image@{DIGEST}")
+    assert job.pinned_image == f"image@{DIGEST}"
+    assert rendering.message_of(first).container.image == f"image@{DIGEST}"
     assert world.turn().jobs[job.id].pinned_image
-    assert documents.job_progress(job)["pinned_image"] == "host/image@sha256:ab"
+    assert documents.job_progress(job)["pinned_image"] == f"image@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("image", "ran", "pinned"),
+    [
+        ("image:1", {f"image@{DIGEST}"}, f"image@{DIGEST}"),
+        ("host:5000/a/image", {f"host:5000/a/image@{DIGEST}"}, f"host:5000/a/image@{DIGEST}"),
+        ("image:1", {f"of/liars@{DIGEST}"}, f"image@{DIGEST}"),
+        ("image:1", {"image@sha256:ab"}, ""),
+        ("image:1", {f"image@{DIGEST}\n"}, ""),
+        ("image:1", {DIGEST}, ""),
+        ("image:1", {f"image@{DIGEST}", None}, ""),
+        ("image:1", {None}, ""),
+        ("image:1", set(), ""),
+        (f"image@{DIGEST}", {f"image@sha256:{'1' * 64}"}, ""),
+    ],
+)
+def test_of_what_givers_say_of_an_image_only_the_digest_counts(
+    image: str, ran: set[str | None], pinned: str
+) -> None:
+    assert images.pinned(image, ran) == pinned
 
 
 def test_an_image_that_no_registry_has_is_not_pinned_nor_one_giver_believed(world: World) -> None:
@@ -81,8 +105,8 @@ def test_an_image_that_no_registry_has_is_not_pinned_nor_one_giver_believed(worl
     world.submit(replicas=2, quorum=2)
     first, second = world.dispatched()
     for assignment in (first, second):
-        world.report(assignment, image_digest="sha256:ab")
+        world.report(assignment, image_digest=DIGEST)
     world.submit()
     (only,) = world.dispatched()
-    world.report(only, image_digest="host/image@sha256:ab")
+    world.report(only, image_digest=f"image@{DIGEST}")
     assert (first.task.job.pinned_image, only.task.job.pinned_image) == ("", "")
