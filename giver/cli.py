@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from broker import BrokerError
 from giver.api import create_app
+from giver.doctor import examine
 from giver.engine import Engine
 from giver.identity import IdentityError
 from giver.journal import JournalError
@@ -15,9 +17,20 @@ from giver.owner_commands import config, drain, info, pause, resume, status
 from giver.service import GiverService
 from giver.settings import GiverSettings
 from runtime import lifecycle
-from runtime.command_line import Unreachable, UserError, async_command
+from runtime.command_line import (
+    EXIT_FAILED,
+    Unreachable,
+    UserError,
+    async_command,
+    json_option,
+    print_json,
+)
 from runtime.http import AddressInUse, HttpServer
-from runtime.logs import configure_logging
+from runtime.logs import configure_logging, silence_logging
+from runtime.settings import SettingsMissing
+
+_NO_BROKER = "amqp://localhost"
+"""Where a broker would be if nobody says so."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,6 +79,38 @@ async def serve(settings: GiverSettings, engine: Engine | None = None) -> None:
         raise UserError(str(error)) from error
     except BrokerError as error:
         raise Unreachable(str(error)) from error
+
+
+@main.command()
+@click.option("--image", help="For the test container.  [default: the first on this host]")
+@json_option
+@async_command
+async def doctor(image: str | None, as_json: bool) -> None:
+    """Check what a giver needs on this host, and say what to do where it is missing.
+
+    Reads the same settings as `giver run`; exits with 1 if a check fails.
+    """
+    silence_logging()
+    checks = await examine(_settings_to_examine(), image)
+    if as_json:
+        print_json([check.as_document() for check in checks])
+    else:
+        for check in checks:
+            mark = {"ok": "✓", "warning": "!", "failed": "✗"}[check.verdict]
+            click.echo(f"{mark} {check.name}: {check.found}")
+            if check.remedy:
+                click.echo(f"    {check.remedy}")
+    if any(check.verdict == "failed" for check in checks):
+        sys.exit(EXIT_FAILED)
+
+
+def _settings_to_examine() -> GiverSettings:
+    """Without a broker, the rest can be examined all the same."""
+    try:
+        return GiverSettings.load()
+    except SettingsMissing as error:
+        click.echo(str(error), err=True)
+        return GiverSettings.load(broker_url=_NO_BROKER)
 
 
 for command in (info, status, config, pause, resume, drain):

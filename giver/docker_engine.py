@@ -89,6 +89,10 @@ class DockerEngine:
     async def probe(self) -> EngineFacts:
         return await self._probes.run(self._probe)
 
+    async def missing_limits(self) -> tuple[str, ...]:
+        """What this Docker cannot limit: `memory`, `swap`, `CPUs`, `processes`."""
+        return await self._calls.run(self._missing_limits)
+
     async def images(self) -> Sequence[str]:
         present = await self._calls.run(self._list_images)
         ids = {image["Id"] for image in present}
@@ -226,6 +230,17 @@ class DockerEngine:
             platform=Platform(os=version["Os"], architecture=version["Arch"]),
             root_dir=self._root_dir,
         )
+
+    def _missing_limits(self) -> tuple[str, ...]:
+        with translated("tell of itself"):
+            info = self._client().info()
+        named = {
+            "memory": "MemoryLimit",
+            "swap": "SwapLimit",
+            "CPUs": "CpuCfsQuota",
+            "processes": "PidsLimit",
+        }
+        return tuple(name for name, field in named.items() if not info.get(field))
 
     def _list_images(self) -> list[dict[str, Any]]:
         with translated("list images"):

@@ -34,8 +34,10 @@ from giver.engine import (
 from giver.frost import Deadline, Frost
 from giver.outcome import CANCELLED_BEFORE_START, EndedBy, Finding, judge
 from giver.output import Output, new_output
+from giver.progress import ProgressLines
 from giver.settings import GiverSettings
 from schemas.assignment import Assignment
+from schemas.heartbeat import Progress
 from schemas.result import Usage
 from schemas.states import AssignmentState, Outcome
 
@@ -61,6 +63,7 @@ class Execution:
         engine: Engine,
         settings: GiverSettings,
         on_state: Callable[[str, AssignmentState], None],
+        on_progress: Callable[[str, Progress], None],
         container: Container | None = None,
         gpus: tuple[int, ...] = (),
         frozen_s: Callable[[float], float] = lambda _: 0.0,
@@ -76,6 +79,7 @@ class Execution:
         self._engine = engine
         self._settings = settings
         self._on_state = on_state
+        self._on_progress = on_progress
         self._gpus = gpus
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
@@ -199,7 +203,11 @@ class Execution:
     async def _follow(self, container: Container) -> tuple[Exit, Output]:
         """Through absences of Docker, as long as patience lasts."""
         while True:
-            output = new_output(self._settings.output_limit, self._output_exceeded)
+            output = new_output(
+                self._settings.output_limit,
+                self._output_exceeded,
+                ProgressLines(self._progressed),
+            )
             try:
                 return await self._engine.follow(container, output, self._started), output
             except EngineUnavailable as error:
@@ -236,6 +244,9 @@ class Execution:
 
     def _started(self, elapsed_s: float) -> None:
         self._call_on_loop(lambda: self._on_started(elapsed_s))
+
+    def _progressed(self, progress: Progress) -> None:
+        self._call_on_loop(lambda: self._on_progress(self.assignment.assignment_id, progress))
 
     def _output_exceeded(self) -> None:
         self._call_on_loop(lambda: self._end(EndedBy.OUTPUT))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from giver.journal import KEEP_RESULTS
 from schemas.assignment import Assignment
-from schemas.heartbeat import Held, Refusal
+from schemas.heartbeat import Held, Progress, Refusal
 from schemas.states import AssignmentState
 
 _KEEP_CANCELS = 20_000
@@ -30,6 +30,7 @@ class Ledger:
     """Called when a heartbeat would say something new; `True`: somebody may be waiting for it."""
     unfinished: dict[str, Assignment] = field(default_factory=dict)
     _states: dict[str, AssignmentState] = field(default_factory=dict)
+    _progress: dict[str, Progress] = field(default_factory=dict)
     _confirmed: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _cancelled: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _refusals: OrderedDict[str, _Told] = field(default_factory=OrderedDict)
@@ -45,9 +46,15 @@ class Ledger:
             self._states[assignment_id] = state
             self.on_change(False)
 
+    def progressed(self, assignment_id: str, progress: Progress) -> None:
+        """The next heartbeats tell of it; nobody is in such a hurry that one goes for it."""
+        if assignment_id in self.unfinished:
+            self._progress[assignment_id] = progress
+
     def reported(self, assignment_id: str) -> None:
         """Its result is written down and on its way."""
         self.unfinished.pop(assignment_id, None)
+        self._progress.pop(assignment_id, None)
         self._states[assignment_id] = AssignmentState.REPORTED
         self.on_change(False)
 
@@ -87,7 +94,11 @@ class Ledger:
 
     def inventory(self) -> tuple[Held, ...]:
         return tuple(
-            Held.model_construct(assignment_id=assignment_id, state=state)
+            Held.model_construct(
+                assignment_id=assignment_id,
+                state=state,
+                progress=self._progress.get(assignment_id),
+            )
             for assignment_id, state in self._states.items()
         )
 

@@ -74,6 +74,10 @@ class Excerpt:
         )
 
 
+class Sink(Protocol):
+    def feed(self, stream: int, data: bytes) -> None: ...
+
+
 @dataclass(slots=True)
 class Output:
     """Both streams of a container, and a limit on their sum.
@@ -86,6 +90,8 @@ class Output:
     """Called once, by the feeding thread."""
     stdout: Excerpt
     stderr: Excerpt
+    onlooker: Sink | None = None
+    """Gets to see all that counts, too."""
     exceeded: bool = False
 
     def feed(self, stream: int, data: bytes) -> None:
@@ -93,17 +99,15 @@ class Output:
         if self.exceeded:
             return
         (self.stderr if stream == STDERR else self.stdout).feed(data)
+        if self.onlooker is not None:
+            self.onlooker.feed(stream, data)
         if self.stdout.size + self.stderr.size > self.limit:
             self.exceeded = True
             self.on_excess()
 
 
-def new_output(limit: int, on_excess: Callable[[], None]) -> Output:
-    return Output(limit, on_excess, Excerpt(), Excerpt())
-
-
-class Sink(Protocol):
-    def feed(self, stream: int, data: bytes) -> None: ...
+def new_output(limit: int, on_excess: Callable[[], None], onlooker: Sink | None = None) -> Output:
+    return Output(limit, on_excess, Excerpt(), Excerpt(), onlooker)
 
 
 class FrameParser:

@@ -1,7 +1,7 @@
 """What the owner allows now: their word first, then the limits they set. Pure.
 
 A word holds until it is taken back or its time is over, across restarts. A limit holds as long as
-its condition: out of hours, others at work on the host, on battery, too little disk.
+its condition: out of hours, somebody logged in, on battery, too little disk.
 """
 
 from __future__ import annotations
@@ -36,10 +36,6 @@ class Limits:
     """`None` and false: no such limit."""
 
     hours: Hours | None = None
-    others_cpus: float | None = None
-    """CPU cores that others on the host may use before it counts as theirs."""
-    quiet_s: float = 60.0
-    """How long others must have been below that, until it is idle again."""
     no_sessions: bool = False
     no_battery: bool = False
     min_free_disk: int | None = None
@@ -52,8 +48,6 @@ class Sample:
 
     wall: datetime
     """By the host's own time zone."""
-    monotonic: float
-    others_cpus: float | None = None
     sessions: int | None = None
     on_battery: bool | None = None
     free_disk: int | None = None
@@ -72,52 +66,34 @@ class Verdict:
 OPEN = Verdict()
 
 
-class Judge:
-    """Remembers when others were last at work; everything else is in the sample."""
+def judge(limits: Limits, word: Word, sample: Sample) -> Verdict:
+    word = word.at(sample.wall.timestamp())
+    if word.asked == "pause":
+        reason = f"paused by its owner{_until(word, sample.wall)}"
+        return Verdict(state=GiverState.PAUSED, reason=reason, freeze=True, start=False)
+    limit = _limit(limits, sample)
+    if limit is not None and limits.at_limit == "freeze":
+        return Verdict(state=GiverState.PAUSED, reason=limit, freeze=True, start=False)
+    if limit is not None:
+        return Verdict(state=GiverState.DRAINING, reason=limit, start=False)
+    if word.asked == "drain":
+        reason = f"drained by its owner{_until(word, sample.wall)}"
+        return Verdict(state=GiverState.DRAINING, reason=reason)
+    least = limits.min_free_disk
+    if least is not None and sample.free_disk is not None and sample.free_disk < least:
+        reason = f"less than {least / GIB:.1f} GiB of disk are free"
+        return Verdict(state=GiverState.DRAINING, reason=reason, start=False)
+    return OPEN
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._busy_at: float | None = None
 
-    def judge(self, word: Word, sample: Sample) -> Verdict:
-        occupied = self._occupied(sample)  # Kept up whatever the word is.
-        word = word.at(sample.wall.timestamp())
-        if word.asked == "pause":
-            reason = f"paused by its owner{_until(word, sample.wall)}"
-            return Verdict(state=GiverState.PAUSED, reason=reason, freeze=True, start=False)
-        limit = occupied or self._limit(sample)
-        if limit is not None and self._limits.at_limit == "freeze":
-            return Verdict(state=GiverState.PAUSED, reason=limit, freeze=True, start=False)
-        if limit is not None:
-            return Verdict(state=GiverState.DRAINING, reason=limit, start=False)
-        if word.asked == "drain":
-            reason = f"drained by its owner{_until(word, sample.wall)}"
-            return Verdict(state=GiverState.DRAINING, reason=reason)
-        least = self._limits.min_free_disk
-        if least is not None and sample.free_disk is not None and sample.free_disk < least:
-            reason = f"less than {least / GIB:.1f} GiB of disk are free"
-            return Verdict(state=GiverState.DRAINING, reason=reason, start=False)
-        return OPEN
-
-    def _limit(self, sample: Sample) -> str | None:
-        limits = self._limits
-        if limits.hours is not None and not limits.hours.open_at(sample.wall):
-            return f"out of hours ({limits.hours})"
-        if limits.no_battery and sample.on_battery:
-            return "the host runs on battery"
-        if limits.no_sessions and sample.sessions:
-            return "somebody is logged in"
-        return None
-
-    def _occupied(self, sample: Sample) -> str | None:
-        most, used = self._limits.others_cpus, sample.others_cpus
-        if most is None:
-            return None
-        if used is not None and used > most:
-            self._busy_at = sample.monotonic
-        if self._busy_at is None or sample.monotonic - self._busy_at >= self._limits.quiet_s:
-            return None
-        return f"others are at work on the host (more than {most:g} CPUs)"
+def _limit(limits: Limits, sample: Sample) -> str | None:
+    if limits.hours is not None and not limits.hours.open_at(sample.wall):
+        return f"out of hours ({limits.hours})"
+    if limits.no_battery and sample.on_battery:
+        return "the host runs on battery"
+    if limits.no_sessions and sample.sessions:
+        return "somebody is logged in"
+    return None
 
 
 def _until(word: Word, wall: datetime) -> str:

@@ -148,6 +148,7 @@ class Runner:
             self._engine,
             self._settings,
             self._ledger.moved,
+            self._ledger.progressed,
             container,
             self.slots.gpus(assignment.assignment_id),
             self._frozen_s,

@@ -16,7 +16,7 @@ from giver.engine import Engine, EngineFacts
 from giver.health import Health
 from giver.heartbeat import DEADLINE_S, Described, Pulse, compose
 from giver.host import backlog, capacity, data_folder, host_platform
-from giver.host_load import HostLoad
+from giver.host_load import look
 from giver.identity import StateDir
 from giver.intake import Intake
 from giver.journal import Journal, Snapshot
@@ -24,7 +24,6 @@ from giver.ledger import Ledger
 from giver.live_logs import LOG_DEADLINE_S, LOG_WINDOW, LiveLogs
 from giver.metrics import Metrics
 from giver.outbox import Outbox
-from giver.owner import Judge
 from giver.owner_record import OwnerRecord
 from giver.runner import Runner
 from giver.settings import GiverSettings
@@ -118,11 +117,10 @@ class GiverService:
             record.frozen_s,
         )
         limits = settings.limits()
-        host_load = HostLoad(limits, lambda: data_folder(settings, self._facts), lambda: None)
         self.steward = Steward(
-            Judge(limits),
+            limits,
             record,
-            host_load.sample,
+            lambda: look(limits, lambda: data_folder(settings, self._facts)),
             settings.owner_check_interval_s,
             self._health,
             self._runner,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from giver.health import Health
-from giver.owner import Judge, Sample, Verdict, Word
+from giver.owner import Limits, Sample, Verdict, Word, judge
 from giver.owner_record import OwnerRecord
 from giver.runner import Runner
 
@@ -21,14 +21,14 @@ class Steward:
 
     def __init__(
         self,
-        judge: Judge,
+        limits: Limits,
         record: OwnerRecord,
         sample: Callable[[], Sample],
         interval_s: float,
         health: Health,
         runner: Runner,
     ) -> None:
-        self._judge = judge
+        self._limits = limits
         self._record = record
         self._sample = sample
         self._interval_s = interval_s
@@ -61,7 +61,7 @@ class Steward:
             self.look()
 
     def look(self) -> None:
-        verdict = self._judge.judge(self._record.word, self._sample())
+        verdict = judge(self._limits, self._record.word, self._sample())
         if verdict == self._verdict:
             return
         log.info("owner_allows", state=verdict.state.value, reason=verdict.reason)

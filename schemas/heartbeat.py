@@ -42,6 +42,14 @@ class Speed(Part):
     """All cores together."""
 
 
+class Progress(Part):
+    """What a task says of itself."""
+
+    fraction: float = Field(ge=0, le=1)
+    note: str = Field(default="", max_length=200)
+    """For a person: what it is at."""
+
+
 class Held(Part):
     """An assignment that the giver has, and how far it is.
 
@@ -50,6 +58,8 @@ class Held(Part):
 
     assignment_id: AssignmentId
     state: AssignmentState
+    progress: Progress | None = None
+    """`None`: it has not said."""
 
 
 class Refusal(Part):

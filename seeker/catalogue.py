@@ -66,6 +66,21 @@ class Catalogue(Database):
             "earlier_votes": [],
         }
 
+    async def progress(self, job_id: str, limit: int = 20) -> list[Document]:
+        """Of tasks at work that say how far they are: `task_id`, `fraction` and `note`."""
+        wanted = {
+            "job_id": job_id,
+            "state": TaskState.ACTIVE.value,
+            "assignments.progress": {"$type": "object"},
+        }
+        async with self._translated():
+            tasks = await self._tasks.find(wanted).sort("_id", 1).limit(limit).to_list()
+        return [
+            {"task_id": task["_id"], **furthest}
+            for task in tasks
+            if (furthest := _furthest(task["assignments"])) is not None
+        ]
+
     async def failed_indices(self, job: Document) -> list[int]:
         """Of the job's failed tasks, those that were never started included, in order."""
         failed = TaskState.FAILED.value
@@ -118,3 +133,9 @@ class Catalogue(Database):
                 {"_id": "leader"}, {"expires_at": 1, "valid": valid}
             )
         return Lease(found["valid"], found["expires_at"]) if found else Lease(False, None)
+
+
+def _furthest(assignments: list[Document]) -> Document | None:
+    running = AssignmentState.RUNNING.value
+    said = [a["progress"] for a in assignments if a["state"] == running and a.get("progress")]
+    return max(said, key=lambda progress: progress["fraction"], default=None)

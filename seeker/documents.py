@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from schemas.heartbeat import Heartbeat
+from schemas.heartbeat import Heartbeat, Progress
 from schemas.job import JobSpec
 from schemas.states import AssignmentState, Outcome, TaskState
 from seeker.agreement import Vote
@@ -93,6 +93,7 @@ def task(task: Task) -> Document:
                 "outcome": a.outcome.value if a.outcome else None,
                 "late": a.late,
                 "placed_at": a.placed_at,
+                "progress": a.progress.model_dump() if a.progress else None,
                 "platform": a.platform,
             }
             for a in task.assignments
@@ -171,6 +172,7 @@ def task_from(document: Document, job: Job) -> Task:
                 outcome=Outcome(item["outcome"]) if item["outcome"] else None,
                 late=item["late"],
                 placed_at=item["placed_at"],
+                progress=Progress(**item["progress"]) if item.get("progress") else None,
                 platform=item.get("platform", ""),
             )
         )

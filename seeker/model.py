@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from zlib import crc32
 
 from schemas import identifiers
-from schemas.heartbeat import Capacity, Heartbeat
+from schemas.heartbeat import Capacity, Heartbeat, Progress
 from schemas.job import JobSpec
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker import expression, specs, states
@@ -66,6 +66,8 @@ class Assignment:
     """The result came when the assignment had been given up."""
     parts: dict[str, float] = field(default_factory=dict)
     """Why this giver: the parts of its score, lower being better."""
+    progress: Progress | None = None
+    """As the task itself said last."""
     running_since: float | None = None
     """Monotonic; when the giver first said that it runs."""
     missing_since: float | None = None

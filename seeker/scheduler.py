@@ -318,6 +318,9 @@ class Scheduler:
             assignment.missing_since = None
             job_id = assignment.task.job.id
             self._for_job(job_id, now, self._advance, assignment, item.state, now)
+            if item.progress is not None and item.progress != assignment.progress:
+                assignment.progress = item.progress
+                self._ledger.changes.tasks[assignment.task.id] = assignment.task
             if not assignment.live or assignment.unwanted:
                 unwanted.append(item.assignment_id)
         if unwanted and now.monotonic - giver.unwanted_told_at >= beat.interval_s:

@@ -173,12 +173,25 @@ def print_task(item: dict[str, Any]) -> None:
         listing.row(
             str(number),
             assignment["giver_id"],
-            assignment["state"] + (" (late)" if assignment["late"] else ""),
+            _try_state(assignment),
             assignment["outcome"] or "",
             digests.get(result_id, ""),
-            assignment["reason"],
+            assignment["reason"] or (assignment.get("progress") or {}).get("note", ""),
         )
     listing.show()
+
+
+def progress(item: dict[str, Any]) -> str:
+    """Of a task, as it says itself."""
+    index = identifiers.index_of(item["task_id"])
+    return f"task {index}: {item['fraction']:.0%} {item['note']}".rstrip()
+
+
+def _try_state(assignment: dict[str, Any]) -> str:
+    progress = assignment.get("progress")
+    if progress and assignment["state"] == AssignmentState.RUNNING:
+        return f"running {progress['fraction']:.0%}"
+    return str(assignment["state"]) + (" (late)" if assignment["late"] else "")
 
 
 def print_explanation(found: Explanation) -> None:

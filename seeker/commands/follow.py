@@ -29,6 +29,8 @@ from seeker.commands.arguments import client, job_argument, work_argument
 from seeker.commands.leadership import warn_if_unled
 
 POLL_S = 0.2
+_TOLD = 3
+"""Tasks whose progress is shown; there may be thousands."""
 
 Show = Callable[[dict[str, Any]], None]
 """Of a document of a job or a task, as it is in the database."""
@@ -88,13 +90,18 @@ async def _wait(
     identifier: str,
     timeout_s: float | None,
     show: Show,
+    *,
+    with_progress: bool = False,
 ) -> str:
-    """Poll until final; `show` is called with each document found."""
+    """Poll until final; `show` is called with each document found. `with_progress`: of a job, with
+    what its tasks say of theirs."""
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s if timeout_s is not None else None
     is_job = identifiers.is_job_id(identifier)
     while True:
         document = await (seeker.job if is_job else seeker.task)(store, identifier)
+        if with_progress:
+            document["progress"] = await store.progress(identifier)
         show(document)
         state = str(document["state"])
         if TaskState(state).final:
@@ -113,22 +120,25 @@ async def watch(job: str, as_json: bool) -> None:
     seeker = client()
     async with seeker.store() as store:
         if as_json:
-            state = await _wait(seeker, store, job, None, _printer())
+            state = await _wait(seeker, store, job, None, _printer(), with_progress=True)
         else:
             with progress(job) as show:
-                state = await _wait(seeker, store, job, None, show)
+                state = await _wait(seeker, store, job, None, show, with_progress=True)
             click.echo(state)
     if state != TaskState.SUCCEEDED:
         sys.exit(EXIT_FAILED)
 
 
 def _printer() -> Show:
-    """Prints what `seeker status JOB --json` would, whenever that has changed."""
+    """Prints what `seeker status JOB --json` would, and the progress that tasks tell of, whenever
+    that has changed."""
     told: dict[str, Any] = {}
 
     def show(document: dict[str, Any]) -> None:
         nonlocal told
         found = view.job(document)
+        if document.get("progress"):
+            found["progress"] = document["progress"]
         if found != told:
             told = found
             print_json(found)
@@ -154,10 +164,13 @@ def progress(job: str) -> Iterator[Show]:
             detail = f"{counts['active']} active, {counts['failed']} failed"
             if counts["pending"] and document["waiting_reason"] and not counts["active"]:
                 detail = document["waiting_reason"]
+            said = document.get("progress") or []
+            if said:
+                detail += "; " + "; ".join(view.progress(each) for each in said[:_TOLD])
             bar.update(
                 row,
                 total=sum(counts.values()),
-                completed=view.finished(counts),
+                completed=view.finished(counts) + sum(each["fraction"] for each in said),
                 detail=detail,
             )
 

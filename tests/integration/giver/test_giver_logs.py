@@ -14,6 +14,7 @@ from giver_desk import Assign, Desk, until
 from broker import Consumer, Link
 from giver.service import GiverService
 from schemas import topology
+from schemas.heartbeat import Progress
 from schemas.logs import LogChunk, StreamLogs
 
 CLOCK = "while true; do cat /proc/uptime; sleep 0.2; done"
@@ -136,3 +137,13 @@ async def test_of_an_assignment_that_is_not_here_only_the_end_is_sent(
         await desk.tell(StreamLogs(assignment_id=assign().assignment_id, follower="me"))
         await until(lambda: bool(me.chunks))
         assert (me.text, me.chunks[0].end) == ("", True)
+
+
+async def test_what_a_task_says_of_its_progress_is_in_the_inventory(
+    giver: GiverService, desk: Desk, assign: Assign
+) -> None:
+    assignment = assign("echo '::progress 0.5 half way' >&2; sleep 3")
+    await desk.dispatch(assignment)
+    beat = await desk.beat(lambda beat: any(held.progress for held in beat.inventory))
+    assert beat.inventory[0].progress == Progress(fraction=0.5, note="half way")
+    assert (await desk.result(assignment)).stderr == "::progress 0.5 half way\n"

@@ -11,6 +11,8 @@ from typing import Any
 
 from giver_desk import Assign, Containers, Desk, GiverProcess, running_giver, until
 
+from giver.doctor import examine
+from giver.hardening import GIVER_LABEL
 from giver.owner import Word
 from giver.settings import GiverSettings
 from schemas.states import GiverState, Outcome
@@ -95,3 +97,14 @@ async def test_a_drained_giver_finishes_and_takes_nothing_new(
         assert beat.refusals[0].reason == "drained by its owner"
         assert (await desk.result(running)).outcome is Outcome.SUCCEEDED
         assert (await desk.result(waiting)).stdout == "waited\n"
+
+
+async def test_a_doctor_runs_a_container_and_leaves_nothing(
+    settings: GiverSettings, image: str, docker_client: Any
+) -> None:
+    checks = {check.name: check for check in await examine(settings, image)}
+    assert {check.verdict for check in checks.values()} <= {"ok", "warning"}
+    assert checks["broker"].verdict == checks["docker"].verdict == "ok"
+    assert checks["container"].found == f"`true` ran in {image}"
+    left = docker_client.containers(all=True, filters={"label": GIVER_LABEL})
+    assert not [each for each in left if each["Labels"][GIVER_LABEL].startswith("doctor-")]

@@ -11,7 +11,7 @@ from schemas import identifiers
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.comparison import Comparison
-from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Refusal
+from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Progress, Refusal
 from schemas.job import (
     MOST_BYTES,
     Agreement,
@@ -170,7 +170,12 @@ heartbeats = st.builds(
     backlog=st.integers(0, 100_000),
     images=tuples(short),
     inventory=tuples(
-        st.builds(Held, assignment_id=assignment_ids, state=st.sampled_from(AssignmentState))
+        st.builds(
+            Held,
+            assignment_id=assignment_ids,
+            state=st.sampled_from(AssignmentState),
+            progress=st.none() | st.builds(Progress, fraction=st.floats(0, 1), note=short),
+        )
     ),
     refusals=tuples(st.builds(Refusal, assignment_id=assignment_ids, reason=short)),
 )
