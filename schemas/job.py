@@ -147,9 +147,10 @@ class JobSpec(Part):
     after: tuple[JobId, ...] = Field(default=(), max_length=100)
     """Jobs that must have succeeded before this one begins."""
     queue_timeout_s: float | None = Field(default=None, gt=0, le=MOST_S)
-    """Seconds from the submission after which a task that was never placed fails."""
+    """Seconds, by the seeker's clock, from when it read the submission, after which a task that was
+    never placed fails."""
     deadline_s: float | None = Field(default=None, gt=0, le=MOST_S)
-    """Seconds from the submission after which whatever has not ended fails."""
+    """The same after which whatever has not ended fails."""
     backup_after: float | None = Field(default=None, ge=1.5, le=1000)
     """A run that takes so many times the job's median gets a second try beside it."""
     first_index: int = Field(default=0, ge=0, le=MOST_INDEX)

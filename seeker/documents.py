@@ -1,7 +1,7 @@
 """How jobs, tasks and givers look in the seeker's database, and back.
 
-jobs    {_id: job id, spec, submitted_at, state, counts: {state: n}, withdrawn, waiting_reason,
-         finished_at, pinned_image}
+jobs    {_id: job id, spec, submitted_at, accepted_at, state, counts: {state: n}, withdrawn,
+         waiting_reason, finished_at, pinned_image}
 tasks   {_id: task id, job_id, index, state, assignments: [...], votes: [...], earlier_votes,
          rounds, round_began, chosen, reason, disputed, alone, review, comparisons,
         withdrawn};
@@ -14,6 +14,7 @@ givers  {_id: giver id, member, strikes, beat: the latest heartbeat, session, lo
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from schemas.heartbeat import Heartbeat, Progress
@@ -41,7 +42,11 @@ Document = dict[str, Any]
 
 def new_job(job: Job) -> Document:
     """The fields that never change."""
-    return {"spec": job.spec.model_dump_json(), "submitted_at": job.submitted_at}
+    return {
+        "spec": job.spec.model_dump_json(),
+        "submitted_at": job.submitted_at,
+        "accepted_at": job.accepted_at,
+    }
 
 
 def job_progress(job: Job) -> Document:
@@ -58,7 +63,9 @@ def job_progress(job: Job) -> Document:
 def job_from(document: Document) -> Job:
     """The job without its tasks: all of them still to be started."""
     spec = JobSpec.model_validate_json(document["spec"])
-    job = Job.new(document["_id"], spec, document["submitted_at"])
+    submitted_at: datetime = document["submitted_at"]
+    accepted_at: datetime = document.get("accepted_at") or submitted_at
+    job = Job.new(document["_id"], spec, submitted_at, accepted_at)
     job.state = TaskState(document["state"])
     job.withdrawn = _withdrawal_from(document["withdrawn"])
     job.waiting_reason = document["waiting_reason"]

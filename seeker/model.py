@@ -236,6 +236,9 @@ class Job:
     largest: int = 0
     """Characters that no task's container exceeds; known from its first task on."""
     submitted_at: datetime
+    """By the clock of whoever submitted it."""
+    accepted_at: datetime
+    """By the seeker's, which is the one that its deadline and its queue timeout count by."""
     state: TaskState = TaskState.PENDING
     counts: Counts
     priority: int
@@ -266,12 +269,13 @@ class Job:
     may move, and then they would answer different questions."""
 
     @classmethod
-    def new(cls, job_id: str, spec: JobSpec, submitted_at: datetime) -> Job:
+    def new(cls, job_id: str, spec: JobSpec, submitted_at: datetime, accepted_at: datetime) -> Job:
         return cls(
             id=job_id,
             packed_spec=specs.pack(spec),
             demand=specs.demand_key(spec),
             submitted_at=submitted_at,
+            accepted_at=accepted_at,
             counts=Counts(pending=spec.count),
             priority=spec.priority,
             next_index=spec.first_index,

@@ -154,7 +154,7 @@ class Scheduler:
             self._for_job(job_id, now, self._accept, submission, ended, now)
 
     def _accept(self, submission: Submission, ended: Mapping[str, TaskState], now: Now) -> None:
-        job = Job.new(submission.job_id, submission.spec, submission.submitted_at)
+        job = Job.new(submission.job_id, submission.spec, submission.submitted_at, now.wall)
         self._ledger.changes.new_jobs[job.id] = job
         self._ledger.add(job, ended)
         log.info("job_accepted", job_id=job.id, tasks=job.spec.count)

@@ -511,4 +511,4 @@ def _run_time(assignment: Assignment, now: Now) -> float:
 
 
 def _passed(job: Job, seconds: float | None, now: Now) -> bool:
-    return seconds is not None and (now.wall - job.submitted_at).total_seconds() >= seconds
+    return seconds is not None and (now.wall - job.accepted_at).total_seconds() >= seconds

@@ -126,7 +126,7 @@ def test_what_was_found_is_kept_with_the_task(world: World) -> None:
 
 def _resumed(task: Task) -> Job:
     """As the database has it."""
-    job = Job.new(task.job.id, task.job.spec, task.job.submitted_at)
+    job = Job.new(task.job.id, task.job.spec, task.job.submitted_at, task.job.accepted_at)
     again = documents.task_from(documents.task(task), job)
     job.tasks[0] = again
     job.started(0)

@@ -172,7 +172,8 @@ def test_loads_are_those_of_the_live_assignments(world: World) -> None:
 
 
 def task(state: TaskState, *assigned: AssignmentState, replicas: int = 1) -> Task:
-    job = Job.new(JOB, spec().model_copy(update={"agreement": Agreement(replicas=replicas)}), START)
+    asked = spec().model_copy(update={"agreement": Agreement(replicas=replicas)})
+    job = Job.new(JOB, asked, START, START)
     found = Task(job=job, index=0, state=state)
     for number, each in enumerate(assigned, start=1):
         found.assignments.append(

@@ -84,7 +84,8 @@ def test_a_waiting_job_of_one_task_takes_less_than_a_kilobyte(
                 resources=Resources(cpus=0.5, memory_bytes=1 << 30),
             )
             spec = JobSpec(container=container)
-            ledger.add(Job.new(identifiers.new_job_id(), spec, datetime.now(UTC)), {})
+            now = datetime.now(UTC)
+            ledger.add(Job.new(identifiers.new_job_id(), spec, now, now), {})
 
     submit(20)
     logging.disable()  # The test runner keeps what is logged.

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from schemas import identifiers
 from schemas.heartbeat import Capacity
-from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
+from schemas.job import (
+    Agreement,
+    ContainerSpec,
+    JobSpec,
+    Placement,
+    Resources,
+    Retry,
+    Submission,
+)
 from schemas.states import AssignmentState, GiverState, Outcome, TaskState
 from seeker.model import Assignment, Job
 from seeker.writes import Writes
@@ -203,6 +213,25 @@ def test_a_limit_that_passed_is_told_to_the_givers_once(world: World) -> None:
     changes = world.turn()
     assert not changes.cancels
     assert not Writes.of(changes, world.now)
+
+
+def test_a_deadline_counts_by_the_seekers_clock_whatever_the_submitters_says(world: World) -> None:
+    world.join("g1")
+    for hours in (-3, 3):
+        submission = Submission(
+            job_id=identifiers.new_job_id(),
+            submitted_at=world.now.wall + timedelta(hours=hours),
+            spec=JobSpec(container=SMALL, deadline_s=20),
+        )
+        world.scheduler.submitted(submission, {}, world.now)
+    first, second = world.dispatched()
+    world.seconds += 19
+    world.join("g1")
+    world.scheduler.ticked(world.now)
+    assert not world.turn().cancels
+    world.seconds += 1
+    world.scheduler.ticked(world.now)
+    assert sorted(world.turn().cancels["g1"]) == sorted([first.id, second.id])
 
 
 def test_what_was_cancelled_stays_so_when_its_deadline_passes(world: World) -> None:

@@ -17,7 +17,8 @@ from seeker.turns import SHARED_EVERY, Turns
 
 def job(priority: int) -> Job:
     spec = JobSpec(container=ContainerSpec(image="image"), priority=priority)
-    return Job.new(identifiers.new_job_id(), spec, datetime.now(UTC))
+    now = datetime.now(UTC)
+    return Job.new(identifiers.new_job_id(), spec, now, now)
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=12))
