@@ -6,15 +6,15 @@ with what is right. Starts a stack of its own, and takes it down.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -24,6 +24,9 @@ from deploy.local.layout import CHECKOUT
 from deploy.local.progress import Silent
 from deploy.local.services import console_script
 from deploy.local.stack import Stack
+from schemas.identifiers import task_id
+from seeker.client import Client
+from seeker.settings import SeekerSettings
 
 LIARS = {"giver-1": "0.3", "giver-2": "1.0"}
 """The share of their answers that are wrong."""
@@ -68,7 +71,6 @@ def run(stack: Stack, tasks: int, trust: str, console: Console) -> int:
     options = ["--array", f"1-{tasks}", "--trust", trust, "--cpus", "0.3", "--memory", "32MiB"]
     began = time.monotonic()
     job = ask(stack, "seeker", "enqueue", *options, "busybox:local", "--", *command)
-    ids = [f"{job['job_id']}-{index}" for index in range(1, tasks + 1)]
     with Progress(console=console, transient=True) as bar:
         row = bar.add_task(f"{tasks} tasks", total=tasks)
         state: dict[str, Any] = {"state": "pending"}
@@ -78,20 +80,15 @@ def run(stack: Stack, tasks: int, trust: str, console: Console) -> int:
             ended = sum(state["tasks"][each] for each in ("succeeded", "failed", "cancelled"))
             bar.update(row, completed=ended)
     seconds = time.monotonic() - began
-    found = [ask(stack, "seeker", "votes", each) for each in ids]
-    wrong = 0
-    tries: Counter[str] = Counter()
-    for task_id, evidence in zip(ids, found, strict=True):
-        index = int(task_id.rpartition("-")[2])
-        answer = ask(stack, "seeker", "result", task_id)["stdout"] if evidence["chosen"] else None
-        wrong += answer != f"{index * index}\n"
-        tries["votes"] += len(evidence["votes"])
-        tries["disputed"] += evidence["disputed"]
-        tries["alone"] += evidence["alone"]
+    answers = asyncio.run(collect(stack, job["job_id"], tasks))
+    wrong = sum(answer.stdout != f"{index * index}\n" for index, answer in answers.items())
+    votes = sum(answer.votes for answer in answers.values())
+    alone = sum(answer.alone for answer in answers.values())
+    disputed = sum(answer.disputed for answer in answers.values())
     console.print(
         f"{tasks} tasks in {seconds:.0f} s: {wrong} wrong answers chosen, "
-        f"{tries['votes'] / tasks:.2f} runs that voted a task, {tries['alone']} decided by one "
-        f"trusted giver, {tries['disputed']} disputed",
+        f"{votes / tasks:.2f} runs that voted a task, {alone} decided by one "
+        f"trusted giver, {disputed} disputed",
         soft_wrap=True,
     )
     for giver in ask(stack, "seeker", "givers"):
@@ -103,6 +100,36 @@ def run(stack: Stack, tasks: int, trust: str, console: Console) -> int:
             soft_wrap=True,
         )
     return wrong
+
+
+class Answer(NamedTuple):
+    """What a task came to."""
+
+    stdout: str | None
+    votes: int
+    alone: bool
+    disputed: bool
+
+
+async def collect(stack: Stack, job_id: str, tasks: int) -> dict[int, Answer]:
+    """By the index of the task."""
+    env = stack.env
+    client = Client(
+        SeekerSettings(
+            broker_url=env["SEEKER_BROKER_URL"],
+            mongodb_url=env["SEEKER_MONGODB_URL"],
+            database=env["SEEKER_DATABASE"],
+            channel_url=env["SEEKER_CHANNEL_URL"],
+        )
+    )
+    answers = {}
+    async with client.store() as store:
+        for index in range(1, tasks + 1):
+            task = await client.task(store, task_id(job_id, index))
+            chosen = task["chosen"] and await client.result(task["chosen"])
+            stdout = chosen["stdout"] if chosen else None
+            answers[index] = Answer(stdout, len(task["votes"]), task["alone"], task["disputed"])
+    return answers
 
 
 def ask(stack: Stack, command: str, *arguments: str) -> Any:
