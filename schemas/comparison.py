@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.base import Part
+from schemas.identifiers import IMAGE_NAME
 
 COMPARABLE_BYTES = 16 << 10
 """Of a text compared with a tolerance, at the most: it travels to the seeker, and lies there with
@@ -35,7 +37,13 @@ class Comparison(Part):
     """Empty: the image's own."""
 
     @model_validator(mode="after")
-    def _tolerance_fits(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.image and not re.fullmatch(IMAGE_NAME, self.image):
+            raise ValueError(
+                f"the comparator {self.image!r} is no image: name one, for example compare:1"
+            )
+        if any("\x00" in text for text in self.command):
+            raise ValueError("a NUL cannot be handed to a process: take it out")
         if (self.by == "image") != bool(self.image):
             raise ValueError("a comparator image and a comparison by image go together: name both")
         if (self.relative or self.absolute) and self.by not in ("numbers", "json"):

@@ -18,6 +18,8 @@ from typing import Annotated
 from pydantic import StringConstraints
 from ulid import ULID
 
+IMAGE_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]*"
+"""Of a container's image, as Docker takes it."""
 GIVER_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 """As DNS labels: an id becomes part of queue names, routing keys and container labels."""
 

@@ -11,7 +11,15 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
 from schemas.comparison import Comparison
-from schemas.identifiers import MOST_INDEX, GiverId, JobId, TaskId, is_job_id, is_task_id
+from schemas.identifiers import (
+    IMAGE_NAME,
+    MOST_INDEX,
+    GiverId,
+    JobId,
+    TaskId,
+    is_job_id,
+    is_task_id,
+)
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -51,7 +59,7 @@ class Resources(Part):
 class ContainerSpec(Part):
     """One container to run."""
 
-    image: str = Field(max_length=500, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]*$")
+    image: str = Field(max_length=500, pattern=rf"^{IMAGE_NAME}$")
     command: tuple[str, ...] = ()
     """Empty: the image's own."""
     entrypoint: tuple[str, ...] = ()

@@ -308,6 +308,8 @@ def test_what_is_compared_and_what_if_it_differs() -> None:
         ({"compare": "text", "tolerance": 0.1}, "compare by numbers or json"),
         ({"compare": "image"}, "name both"),
         ({"compare": "json", "comparator": "c:1"}, "name both"),
+        ({"comparator": "no image!"}, "the comparator 'no image!' is no image"),
+        ({"comparator": "c:1", "comparator_command": ["a\0"]}, "a NUL cannot be handed"),
         ({"compare": "json", "tolerance": 2}, "tolerance"),
     ],
 )
