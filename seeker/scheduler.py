@@ -19,6 +19,7 @@ from schemas.result import StoredResult
 from schemas.states import AssignmentState, TaskState
 from seeker import expression, rendering
 from seeker.changes import Changes
+from seeker.credit import Credit
 from seeker.fleet import Fleet, News
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Cordon, Giver, Job, Now, Withdrawal
@@ -78,6 +79,7 @@ class Scheduler:
         self._ledger = Ledger(fleet, random or Random())  # noqa: S311 (no secret depends on it)
         self._life = TaskLife(self._ledger, dispute_grace_s=dispute_grace_s)
         self._placer = Placer(self._ledger)
+        self._credit = Credit(self._ledger)
         self._ledger.remember(ended or {})
         resumed = list(jobs)
         for job in resumed:
@@ -190,7 +192,7 @@ class Scheduler:
 
     def reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
         """What this giver decided alone is run again, by task id under which other."""
-        self._life.reviewed(giver_id, marks)
+        self._credit.reviewed(giver_id, marks)
 
     def _cancel(self, target: str, now: Now) -> None:
         """The job or task is cancelled once its containers are gone."""

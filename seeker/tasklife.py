@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from statistics import median
 
 import structlog
@@ -13,8 +12,8 @@ from schemas.job import Agreement
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, Outcome, TaskState
 from seeker import agreement, comparators, comparing, images
-from seeker.agreement import Decided, Quorum, Undecidable, Undecided, Vote
-from seeker.comparators import Equality
+from seeker.agreement import Decided, Undecidable, Undecided, Vote
+from seeker.credit import Credit, equality_of, rules_of
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Job, Now, Task, Withdrawal
 
@@ -31,7 +30,6 @@ TRY_AGAIN_LONGEST_S = 60.0
 BACKUPS_FROM = 5
 """Runs that must have ended before a job's median says anything."""
 
-
 BACKUPS_EVERY_S = 1.0
 BACKUPS_LOOKED_AT_PER_S = 10_000
 """Finding runs that take too long means to look at all that run: how often, and at how many."""
@@ -41,6 +39,7 @@ class TaskLife:
     def __init__(self, ledger: Ledger, *, dispute_grace_s: float) -> None:
         self._ledger = ledger
         self._fleet = ledger.fleet
+        self._credit = Credit(ledger)
         self._dispute_grace_s = dispute_grace_s
         self._backups_at = float("-inf")
 
@@ -65,7 +64,9 @@ class TaskLife:
         if not assignment.live:
             assignment.late = True
             changes.touch(task)
-            self._credit_late(task, result, now)
+            if result.digest is not None and task.chosen is not None:
+                # It changes nothing any more, but says something of its giver.
+                self._credit.beside(task, _vote_of(result, result.digest), now)
             log.info("late_result", result_id=result.result_id, state=assignment.state)
             return
         if result.outcome is Outcome.CANCELLED and assignment.unwanted:
@@ -96,49 +97,7 @@ class TaskLife:
             return
         task.votes.append(vote)
         if task.chosen is not None:
-            self._credit_beside(task, vote, now)
-
-    def _credit_late(self, task: Task, result: StoredResult, now: Now) -> None:
-        """It changes nothing any more, but says something of its giver."""
-        if result.digest is not None and task.chosen is not None:
-            self._credit_beside(task, _vote_of(result, result.digest), now)
-
-    def _credit_beside(self, task: Task, vote: Vote, now: Now) -> None:
-        """The task is decided already. Against one giver's word it would only be another's."""
-        if task.alone:
-            return
-        chosen = next((v for v in task.votes if v.result_id == task.chosen), None)
-        if chosen is not None and not task.disputed:
-            equal = equality_of(task)
-            self._credit(task, vote, now, agrees=equal(vote, chosen))
-
-    def _credit(self, task: Task, vote: Vote, now: Now, *, agrees: bool) -> None:
-        reputation = self._fleet.reputation(vote.giver_id)
-        reputation.count(task.id, task.job.spec.container.image, agrees=agrees, now=now.wall)
-        if reputation.to_review:
-            self._ledger.changes.reviewers.add(vote.giver_id)
-        self._save_giver(vote.giver_id)
-
-    def reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
-        """Reviews were submitted of what this giver decided alone."""
-        self._fleet.reputation(giver_id).reviewed(marks.keys())
-        self._save_giver(giver_id)
-        for task_id, review in marks.items():
-            job = self._ledger.jobs.get(identifiers.job_of(task_id))
-            task = job.tasks.get(identifiers.index_of(task_id)) if job is not None else None
-            if task is None:
-                self._ledger.changes.reviews[task_id] = review
-            else:
-                task.review = review
-                self._ledger.changes.touch(task)
-
-    def _save_giver(self, giver_id: str) -> None:
-        giver = self._fleet.givers.get(giver_id)
-        former = self._fleet.former.get(giver_id)
-        if giver is not None:
-            self._ledger.changes.givers[giver.id] = giver
-        elif former is not None:
-            self._ledger.changes.former[giver_id] = former
+            self._credit.beside(task, vote, now)
 
     # -- What follows ---------------------------------------------------------------------------
 
@@ -171,7 +130,7 @@ class TaskLife:
         live = sum(assignment.live for assignment in task.of_this_round)
         rules = rules_of(task)
         equal = equality_of(task)
-        quorum = self._quorum_with(task) if rules.adaptive else None
+        quorum = self._credit.quorum_with(task) if rules.adaptive else None
         match agreement.judge(task.votes, live, task.attempts, rules, equal, quorum):
             case Decided() as verdict:
                 self._decide(task, verdict, now)
@@ -218,16 +177,6 @@ class TaskLife:
         self._ledger.changes.touch(task)
         self.settle(task.job, now)
 
-    def _quorum_with(self, task: Task) -> Quorum:
-        """Strangers could be friends: where nobody who agrees is trusted, one more has to."""
-        quorum, image = rules_of(task).quorum, task.job.spec.container.image
-
-        def needed(supporters: Sequence[Vote]) -> int:
-            known = any(self._fleet.reputation(v.giver_id).trusted(image) for v in supporters)
-            return quorum if known else quorum + 1
-
-        return needed
-
     def _arbitrate(self, task: Task, why: str, now: Now) -> None:
         """The last word on votes that do not agree, as nobody can be asked any more."""
         rules = task.job.spec.agreement
@@ -258,12 +207,10 @@ class TaskLife:
     def _decide(self, task: Task, verdict: Decided, now: Now) -> None:
         rules = task.job.spec.agreement
         if task.alone and len(task.votes) == 1:
-            self._fleet.reputation(verdict.chosen.giver_id).believed_alone(task.id)
-            self._save_giver(verdict.chosen.giver_id)
+            self._credit.believed_alone(task, verdict.chosen.giver_id)
         elif not verdict.disputed and rules.quorum > 1:
+            self._credit.decided(task, verdict.chosen, now)
             equal = equality_of(task)
-            for vote in task.votes:
-                self._credit(task, vote, now, agrees=equal(vote, verdict.chosen))
             self._pin_image(task, [v for v in task.votes if equal(v, verdict.chosen)])
         succeeded = verdict.chosen.outcome is Outcome.SUCCEEDED
         retry = task.job.spec.retry
@@ -463,21 +410,6 @@ class TaskLife:
 def first_wanted(rules: Agreement) -> int:
     """Assignments to begin with; where trust is adaptive, it depends on who gets the first."""
     return 1 if rules.adaptive else rules.replicas
-
-
-def equality_of(task: Task) -> Equality:
-    return comparators.equality(task.job.spec.agreement.comparison, task.comparisons)
-
-
-def rules_of(task: Task) -> Agreement:
-    rules = task.job.spec.agreement
-    return _alone(rules) if task.alone else rules
-
-
-@lru_cache(maxsize=1024)
-def _alone(rules: Agreement) -> Agreement:
-    """What is left of an adaptive job's rules where a trusted giver has the task."""
-    return rules.model_copy(update={"replicas": 1, "quorum": 1, "adaptive": False})
 
 
 def _vote_of(result: StoredResult, digest: str) -> Vote:
