@@ -1,6 +1,6 @@
 # The developer's front door: `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down status test test-fast lint bench clean
+.PHONY: help venv demo up down status test test-fast lint bench install uninstall clean
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))) python3)
@@ -45,6 +45,12 @@ bench: ## throughput and latency beside Celery, then placement (ARGS= for the fo
 	@$(BOOTSTRAP) local bench
 	@$(IN_VENV) -m benchmarks $(ARGS)
 	@$(IN_VENV) -m benchmarks.placement
+
+install: ## as root: services under systemd, upgraded if they are there (SERVICES=giver)
+	@$(PYTHON) deploy/systemd/install.py install $(or $(SERVICES),giver) $(ARGS)
+
+uninstall: ## as root: take them away; settings and state stay (SERVICES=giver)
+	@$(PYTHON) deploy/systemd/install.py uninstall $(or $(SERVICES),giver)
 
 venv: ## only the virtual environment, with everything in it
 	@$(BOOTSTRAP) local demo bench dev

@@ -1,7 +1,8 @@
 """Configuration: one frozen object per service, validated when built.
 
 The environment is read here and nowhere else. Inside a checkout with a local stack,
-`.local/env` of the nearest folder upwards supplies what the environment does not name.
+`.local/env` of the nearest folder upwards supplies what the environment does not name, and under
+systemd its credentials do.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Build from `overrides`, then the environment, then the local stack's `.local/env`.
+        """Build from `overrides`, then the environment, then the local stack's `.local/env`, then
+        the credentials that systemd hands over.
 
         An override of `None` counts as not given, so that command-line options can be passed on.
 
@@ -44,7 +46,7 @@ class ServiceSettings(BaseSettings):
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
-            made = cls(_env_file=local_stack_env(), **given)
+            made = cls(_env_file=local_stack_env(), _secrets_dir=credentials(), **given)
         except ValidationError as error:
             missing = all(problem["type"] == "missing" for problem in error.errors())
             kind = SettingsMissing if missing else SettingsError
@@ -60,6 +62,7 @@ class ServiceSettings(BaseSettings):
         local = local_stack_env()
         in_file = local.read_text(encoding="utf-8").splitlines() if local else []
         in_file = [line.partition("=")[0].removeprefix("export ").strip() for line in in_file]
+        secrets = credentials()
         rows = []
         for name in sorted(type(self).model_fields):
             variable = f"{prefix}{name}".upper()
@@ -69,6 +72,8 @@ class ServiceSettings(BaseSettings):
                 source = "environment"
             elif variable in in_file:
                 source = str(local)
+            elif secrets is not None and (secrets / variable.lower()).is_file():
+                source = "credential"
             else:
                 source = "default"
             value = getattr(self, name)
@@ -87,6 +92,13 @@ class ServiceSettings(BaseSettings):
             else:
                 lines.append(f"{name}={problem['input']!r} does not fit: {problem['msg']}")
         return "\n".join(lines)
+
+
+def credentials() -> Path | None:
+    """Where systemd puts what a unit's `LoadCredential=` names: a file for each secret setting,
+    named as its variable in lower case."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
 
 
 def local_stack_env() -> Path | None:

@@ -1,0 +1,1 @@
+"""The services under systemd: units, users, and what installs them."""
