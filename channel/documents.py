@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import AwareDatetime
 
-from channel import digests
+from schemas import digests
 from schemas.base import Part
 from schemas.heartbeat import Capacity, Heartbeat, Platform
 from schemas.identifiers import GiverId

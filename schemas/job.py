@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import chain
 from math import prod
@@ -10,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
-from schemas.comparison import Comparison
+from schemas.comparison import COMPARABLE_BYTES, Comparison
 from schemas.identifiers import (
     IMAGE_NAME,
     MOST_INDEX,
@@ -28,6 +29,8 @@ MOST_TRIES = 5_000
 """At one task. They are kept in one document of a database, with a reason each."""
 MOST_BYTES = 1 << 50
 """Of anything a task or a giver has: sums of it must fit the 64 bits of a database."""
+
+_INDEX = re.compile(r"(?:0|[1-9][0-9]{0,8})\Z")
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -170,6 +173,11 @@ class JobSpec(Part):
         default_factory=dict
     )
     """Empty, or for each name its values; there are as many tasks as combinations."""
+    known: dict[str, Annotated[str, Field(max_length=COMPARABLE_BYTES)]] = Field(
+        default_factory=dict, max_length=10_000
+    )
+    """By index, what the task's stdout must be, with or without a last line end: a probe. Whoever
+    answers something else is wrong, however many agree."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -183,6 +191,11 @@ class JobSpec(Part):
         last = self.first_index + self.count - 1
         if last > MOST_INDEX:
             raise ValueError(f"the last index would be {last}, at most {MOST_INDEX} is possible")
+        for index in self.known:
+            if not (_INDEX.match(index) and self.first_index <= int(index) <= last):
+                raise ValueError(
+                    f"known: there is no task {index!r}, they are {self.first_index} to {last}"
+                )
         if self.parameters and self.matrix:
             raise ValueError("parameters and a matrix exclude each other: write one of them")
         if self.parameters and len(self.parameters) != self.count:

@@ -23,7 +23,7 @@ class Credit:
         """Several votes decided a task, undisputed."""
         equal = equality_of(task)
         for vote in task.votes:
-            self._count(task, vote, now, agrees=equal(vote, chosen))
+            self.count(task, vote, now, agrees=equal(vote, chosen))
 
     def believed_alone(self, task: Task, giver_id: str) -> None:
         """One vote decided it, as its giver is trusted."""
@@ -37,7 +37,7 @@ class Credit:
             return
         chosen = next((v for v in task.votes if v.result_id == task.chosen), None)
         if chosen is not None and not task.disputed:
-            self._count(task, vote, now, agrees=equality_of(task)(vote, chosen))
+            self.count(task, vote, now, agrees=equality_of(task)(vote, chosen))
 
     def reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
         """Reviews were submitted of what this giver decided alone."""
@@ -62,7 +62,7 @@ class Credit:
 
         return needed
 
-    def _count(self, task: Task, vote: Vote, now: Now, *, agrees: bool) -> None:
+    def count(self, task: Task, vote: Vote, now: Now, *, agrees: bool) -> None:
         reputation = self._fleet.reputation(vote.giver_id)
         reputation.count(task.id, task.job.spec.container.image, agrees=agrees, now=now.wall)
         if reputation.to_review:

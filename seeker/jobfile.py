@@ -30,6 +30,7 @@ and, which givers, and what when it goes wrong or slowly:
     deadline: 1d
     backup_after: 3
     trust: adaptive
+    known: {17: "289"}
     compare: json
     tolerance: 1.0e-6
     on_disagreement: fail
@@ -177,6 +178,7 @@ class WrittenJob(_Written):
     after: Annotated[
         tuple[Annotated[str, AfterValidator(_job_id)], ...], BeforeValidator(_several)
     ] = ()
+    known: dict[Text, Text] = Field(default_factory=dict)
     first_index: int = 0
     count: int | None = None
     array: Annotated[tuple[int, int] | None, BeforeValidator(_indices)] = None
@@ -275,6 +277,7 @@ class WrittenJob(_Written):
             count=len(self.parameters) or combinations or 1 if count is None else count,
             parameters=self.parameters,
             matrix=self.matrix,
+            known=self.known,
         )
         rendering.check(spec)
         return spec

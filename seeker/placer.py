@@ -9,6 +9,7 @@ from seeker import rendering
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Giver, Job, Now, Task
 from seeker.placement import Offer, Refused, consider
+from seeker.probes import is_probe
 from seeker.reputation import SPOT_CHECKS
 from seeker.tasklife import first_wanted
 
@@ -182,7 +183,7 @@ class Placer:
     def _check(self, task: Task, giver: Giver) -> None:
         """Where trust is adaptive: whether the giver's word will do, or others have to agree."""
         rules = task.job.spec.agreement
-        if not rules.adaptive:
+        if not rules.adaptive or is_probe(task):
             return
         trusted = giver.standing.reputation.trusted(task.job.spec.container.image)
         at_it = sum(assignment.live for assignment in task.of_this_round)
@@ -236,7 +237,7 @@ class Placer:
 def begin(ledger: Ledger, job: Job, index: int) -> Task:
     """Bring a task into being."""
     job.largest = job.largest or rendering.largest(job.spec)
-    task = Task(job=job, index=index, wanted=first_wanted(job.spec.agreement))
+    task = Task(job=job, index=index, wanted=first_wanted(job.spec, index))
     job.started(index)
     job.tasks[index] = task
     ledger.changes.new_tasks.add(task.id)

@@ -146,7 +146,12 @@ def part_of(spec: JobSpec, chosen: Sequence[int]) -> Mapping[str, Any]:
     """
     if len(chosen) == spec.count:
         return {}
-    fields: dict[str, Any] = {"first_index": 0, "count": len(chosen)}
+    known = {
+        str(position): spec.known[str(index)]
+        for position, index in enumerate(chosen)
+        if str(index) in spec.known
+    }
+    fields: dict[str, Any] = {"first_index": 0, "count": len(chosen), "known": known}
     if spec.parameters or spec.matrix:
         sets = tuple(rendering.values_of(spec, index) for index in chosen)
         return {**fields, "parameters": sets, "matrix": {}}

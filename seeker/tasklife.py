@@ -8,11 +8,11 @@ from statistics import median
 import structlog
 
 from schemas import identifiers
-from schemas.job import Agreement
+from schemas.job import JobSpec
 from schemas.result import StoredResult
 from schemas.states import AssignmentState, Outcome, TaskState
-from seeker import agreement, comparators, comparing, images
-from seeker.agreement import Decided, Undecidable, Undecided, Vote
+from seeker import agreement, comparators, comparing, images, probes
+from seeker.agreement import Decided, Undecidable, Undecided, Verdict, Vote
 from seeker.credit import Credit, equality_of, rules_of
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Job, Now, Task, Withdrawal
@@ -64,7 +64,7 @@ class TaskLife:
         if not assignment.live:
             assignment.late = True
             changes.touch(task)
-            if result.digest is not None and task.chosen is not None:
+            if result.digest is not None and task.chosen is not None and not probes.is_probe(task):
                 # It changes nothing any more, but says something of its giver.
                 self._credit.beside(task, _vote_of(result, result.digest), now)
             log.info("late_result", result_id=result.result_id, state=assignment.state)
@@ -96,7 +96,9 @@ class TaskLife:
             task.earlier_votes.append(vote)
             return
         task.votes.append(vote)
-        if task.chosen is not None:
+        if probes.is_probe(task):
+            self._credit.count(task, vote, now, agrees=probes.right(task, vote))
+        elif task.chosen is not None:
             self._credit.beside(task, vote, now)
 
     # -- What follows ---------------------------------------------------------------------------
@@ -127,11 +129,7 @@ class TaskLife:
             return
         if self._being_compared(task, now):
             return
-        live = sum(assignment.live for assignment in task.of_this_round)
-        rules = rules_of(task)
-        equal = equality_of(task)
-        quorum = self._credit.quorum_with(task) if rules.adaptive else None
-        match agreement.judge(task.votes, live, task.attempts, rules, equal, quorum):
+        match self._judge(task):
             case Decided() as verdict:
                 self._decide(task, verdict, now)
             case Undecidable(reason=reason):
@@ -148,9 +146,18 @@ class TaskLife:
             case None:
                 self._arbitrate(task, "no attempt is left", now)
 
+    def _judge(self, task: Task) -> Verdict | None:
+        live = sum(assignment.live for assignment in task.of_this_round)
+        rules = rules_of(task)
+        if probes.is_probe(task):
+            return probes.judge(task, live, rules)
+        equal = equality_of(task)
+        quorum = self._credit.quorum_with(task) if rules.adaptive else None
+        return agreement.judge(task.votes, live, task.attempts, rules, equal, quorum)
+
     def _being_compared(self, task: Task, now: Now) -> bool:
         """Whether the user's own container has still to say which votes agree."""
-        if task.job.spec.agreement.comparison.by != "image":
+        if task.job.spec.agreement.comparison.by != "image" or probes.is_probe(task):
             return False
         waits_for = []
         for one, other in list(comparing.unknown(task.votes, task.comparisons)):
@@ -206,7 +213,9 @@ class TaskLife:
 
     def _decide(self, task: Task, verdict: Decided, now: Now) -> None:
         rules = task.job.spec.agreement
-        if task.alone and len(task.votes) == 1:
+        if probes.is_probe(task):
+            pass  # Each vote was held against the known answer when it came.
+        elif task.alone and len(task.votes) == 1:
             self._credit.believed_alone(task, verdict.chosen.giver_id)
         elif not verdict.disputed and rules.quorum > 1:
             self._credit.decided(task, verdict.chosen, now)
@@ -245,7 +254,7 @@ class TaskLife:
         task.votes = []
         task.rounds += 1
         task.round_began = task.made
-        task.wanted = first_wanted(task.job.spec.agreement)
+        task.wanted = first_wanted(task.job.spec, task.index)
         self._ledger.changes.touch(task)
         self._ledger.queue(task, now.monotonic + pause * self._ledger.random.uniform(0.5, 1.5))
 
@@ -407,9 +416,10 @@ class TaskLife:
         self._ledger.changes.touch(task)
 
 
-def first_wanted(rules: Agreement) -> int:
+def first_wanted(spec: JobSpec, index: int) -> int:
     """Assignments to begin with; where trust is adaptive, it depends on who gets the first."""
-    return 1 if rules.adaptive else rules.replicas
+    one = spec.agreement.adaptive or str(index) in spec.known
+    return 1 if one else spec.agreement.replicas
 
 
 def _vote_of(result: StoredResult, digest: str) -> Vote:

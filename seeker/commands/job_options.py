@@ -14,7 +14,7 @@ from seeker import jobfile, sweep
 from seeker.commands.arguments import pairs
 
 RESOURCES = ("cpus", "memory", "disk", "gpus", "pids")
-MERGED = ("env", "labels", "matrix", "resources")
+MERGED = ("env", "known", "labels", "matrix", "resources")
 """Mappings of which an option replaces single entries."""
 REPLACES = {
     "array": ("first_index", "count"),
@@ -115,6 +115,13 @@ _OPTIONS = (
         "--compare",
         type=click.Choice(["bytes", "text", "lines", "numbers", "json"]),
         help="What of stdout must be equal (docs/trust.md).  [default: bytes]",
+    ),
+    click.option(
+        "--known",
+        multiple=True,
+        callback=pairs,
+        metavar="INDEX=STDOUT",
+        help="What that task must print; checks whoever gets it. Repeatable.",
     ),
     click.option(
         "--comparator",

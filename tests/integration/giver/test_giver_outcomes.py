@@ -13,9 +13,9 @@ import docker
 import pytest
 from giver_desk import Assign, Containers, Desk, none_left, running_giver
 
-from channel import digests
 from giver.service import GiverService
 from giver.settings import GiverSettings
+from schemas import digests
 from schemas.states import Outcome
 
 

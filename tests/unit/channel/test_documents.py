@@ -7,8 +7,9 @@ from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channel import digests, documents
+from channel import documents
 from channel.documents import Document
+from schemas import digests
 from schemas.heartbeat import Heartbeat
 from schemas.result import Result
 from tests.unit.channel.builders import NOON, a_result

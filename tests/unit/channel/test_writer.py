@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from broker import Delivery, Unroutable
-from channel import digests, documents
+from channel import documents
 from channel.documents import Document
 from channel.metrics import Metrics
 from channel.store import Inserted, StoreUnavailable
 from channel.writer import WRITES_AT_ONCE, Writer, batch_id
 from runtime.lifecycle import TaskGuard
+from schemas import digests
 from schemas.result import Result, StoredBatch, StoredResult
 from schemas.topology import STORED, result_key
 from tests.unit.channel.builders import NOON, a_result

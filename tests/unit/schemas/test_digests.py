@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from channel.digests import comparable, digest
 from schemas.comparison import COMPARABLE_BYTES, Comparison
+from schemas.digests import comparable, digest
 from schemas.result import OutputFile, Stream
 from schemas.states import Outcome
 from tests.unit.channel.builders import a_result

@@ -1,8 +1,9 @@
-"""What makes results comparable, made here from what is kept. Pure.
+"""What makes results comparable. Pure.
 
-A giver's word for it would let it return one thing and vote for another, so the digest is that of
-the output as it lies in the database. Only where the middle of an output is not kept is its giver's
-hash of the whole believed, together with head and tail.
+The channel makes the digests, of what it keeps: a giver's word for it would let it return one
+thing and vote for another. Only where the middle of an output is not kept is its giver's hash of
+the whole believed, together with head and tail. The seeker makes them of answers that are known
+beforehand.
 """
 
 from __future__ import annotations
