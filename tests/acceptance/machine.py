@@ -20,6 +20,7 @@ INSTALLED = (
     *("setup.cfg", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
 )
 BOOT_S = 60.0
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -54,7 +55,7 @@ class Machine:
             else:
                 shutil.copy(source, target)
         # As this host reaches the package index, so does that one.
-        shutil.copytree("/etc/ssl/certs", self._root / "etc/ssl/certs", dirs_exist_ok=True)
+        shutil.copy(CERTIFICATES, self._root / CERTIFICATES.relative_to("/"))
         resolv = self._root / "etc/resolv.conf"
         resolv.unlink(missing_ok=True)
         shutil.copy("/etc/resolv.conf", resolv)
@@ -123,6 +124,6 @@ class Machine:
 
     def _env(self) -> list[str]:
         env = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        env["PIP_CERT"] = "/etc/ssl/certs/ca-certificates.crt"
+        env["PIP_CERT"] = str(CERTIFICATES)
         env |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         return [f"{name}={value}" for name, value in env.items()]

@@ -143,7 +143,7 @@ def test_a_hung_giver_is_started_again(machine: Machine) -> None:
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "seekgive-giver")
     hung = main_pid(machine)
-    machine.run("kill", "-STOP", str(hung))
+    machine.run("systemctl", "kill", "--signal=STOP", "seekgive-giver")
     until(lambda: main_pid(machine) not in (0, hung))
     active = ("systemctl", "is-active", "seekgive-giver")
     until(lambda: machine.run(*active, check=False) == "active\n")
