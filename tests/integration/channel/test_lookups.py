@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from schemas import digests
 from schemas.heartbeat import Capacity, Heartbeat, Platform
 from schemas.identifiers import new_job_id
 from schemas.result import Result
@@ -66,9 +67,11 @@ async def test_a_result_has_every_field_and_how_it_came_here(
     result = stored[0]
     document = (await channel.get(f"/v1/results/{result.result_id}")).raise_for_status().json()
     sent = json.loads(result.model_dump_json())
-    assert document.keys() == {*sent, "stored_at", "sent_by"}
+    assert document.keys() == {*sent, "digest", "comparable", "stored_at", "sent_by"}
     assert {**document, "sent_at": sent["sent_at"]} == {
         **sent,
+        "digest": digests.digest(result),
+        "comparable": None,
         "stored_at": document["stored_at"],
         "sent_by": wire.link.user,
     }
