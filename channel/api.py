@@ -45,9 +45,12 @@ class Health(BaseModel):
     broker: str
 
 
-def create_app(store: Store, links: Sequence[Link], metrics: Metrics) -> FastAPI:
+def create_app(
+    store: Store, artifacts: APIRouter, links: Sequence[Link], metrics: Metrics
+) -> FastAPI:
     app = FastAPI(title="channel", description=__doc__)
     app.include_router(_lookups(store), prefix="/v1")
+    app.include_router(artifacts, prefix="/v1")
     app.include_router(_operations(store, links, metrics))
 
     @app.exception_handler(StoreUnavailable)

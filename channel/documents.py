@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 from typing import Any
 
@@ -22,9 +23,12 @@ class KeptResult(Result):
 
     digest: str | None = None
     """Hexadecimal SHA-256 over what is comparable between givers. `None`: says nothing about the
-    task (the giver or its Docker failed), so it is no vote."""
+    task (the giver or its Docker failed, or it never left the files that it names), so it is no
+    vote."""
     comparable: str | None = None
     """Where the comparison allows for a tolerance: the text to compare."""
+    files_digest: str | None = None
+    """Of the output files, which are equal only to the byte. `None`: there are none."""
     stored_at: AwareDatetime
     """By the channel's clock."""
     sent_by: str | None
@@ -60,11 +64,20 @@ def whole_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def from_result(result: Result, sent_by: str | None, stored_at: datetime) -> Document:
+def from_result(
+    result: Result,
+    sent_by: str | None,
+    stored_at: datetime,
+    absent: Container[str] = frozenset(),
+) -> Document:
+    """`absent`: the SHA-256s of files that were never left here. A giver that names one has handed
+    over less than it says, and is not heard on the task."""
     document = result.model_dump()
     document["_id"] = document.pop("result_id")
-    document["digest"] = digests.digest(result)
-    document["comparable"] = digests.comparable(result)
+    whole = not any(file.sha256 in absent for file in result.files)
+    document["digest"] = digests.digest(result) if whole else None
+    document["comparable"] = digests.comparable(result) if whole else None
+    document["files_digest"] = digests.files_digest(result)
     document["stored_at"] = stored_at
     document["sent_by"] = sent_by
     return document

@@ -15,6 +15,8 @@ from tenacity import (
 from broker import Link
 from channel import admission
 from channel.api import create_app
+from channel.artifacts import Artifacts
+from channel.artifacts_api import artifacts_router
 from channel.metrics import Metrics
 from channel.registrations import Registrations
 from channel.settings import ChannelSettings
@@ -33,10 +35,11 @@ PREPARE_WAIT = wait_random_exponential(multiplier=0.5, max=5)
 
 
 class Database:
-    """Component: the store with its indexes, made as soon as the database is there."""
+    """Component: what is kept, with its indexes, made as soon as the database is there."""
 
-    def __init__(self, store: Store, guard: TaskGuard) -> None:
+    def __init__(self, store: Store, artifacts: Artifacts, guard: TaskGuard) -> None:
         self._store = store
+        self._artifacts = artifacts
         self._guard = guard
         self._preparing: asyncio.Task[None] | None = None
 
@@ -47,6 +50,7 @@ class Database:
         if self._preparing is not None:
             self._preparing.cancel()
         await self._store.close()
+        await self._artifacts.close()
 
     async def _prepare(self) -> None:
         async for attempt in AsyncRetrying(
@@ -56,6 +60,7 @@ class Database:
         ):
             with attempt:
                 await self._store.prepare()
+                await self._artifacts.prepare()
         log.info("database_ready")
 
 
@@ -94,6 +99,8 @@ async def serve(settings: ChannelSettings) -> None:
     guard = TaskGuard()
     metrics = Metrics()
     store = Store(settings.mongodb_url, settings.database)
+    artifacts = Artifacts(settings.mongodb_url, settings.database)
+    key = settings.artifacts_key.get_secret_value() if settings.artifacts_key else None
     writing = Link(settings.broker_url, name="channel writing", topology=DURABLE)
     publisher = writing.publisher()
     link = Link(settings.broker_url, name="channel", topology=DURABLE)
@@ -110,13 +117,13 @@ async def serve(settings: ChannelSettings) -> None:
         auto_ack=True,
         quarantine=False,
     )
-    app = create_app(store, (link, writing), metrics)
+    app = create_app(store, artifacts_router(artifacts, key), (link, writing), metrics)
     broker = Broker(link, writing)
     await run(
         [
-            Database(store, guard),
+            Database(store, artifacts, guard),
             broker,
-            Writer(results, publisher, store, metrics, guard),
+            Writer(results, publisher, store, artifacts, metrics, guard),
             Registrations(heartbeats, store, guard),
             HttpServer(app, settings.http_host, settings.http_port, "CHANNEL_HTTP_PORT"),
         ],

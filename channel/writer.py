@@ -23,6 +23,7 @@ from tenacity import (
 
 from broker import Consumer, Delivery, Publisher, PublishError
 from channel import admission, documents
+from channel.artifacts import Artifacts
 from channel.metrics import Metrics
 from channel.store import Store, StoreUnavailable
 from runtime.lifecycle import TaskGuard
@@ -57,6 +58,7 @@ class Writer:
         consumer: Consumer[Result],
         publisher: Publisher,
         store: Store,
+        artifacts: Artifacts,
         metrics: Metrics,
         guard: TaskGuard,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -64,6 +66,7 @@ class Writer:
         self._consumer = consumer
         self._publisher = publisher
         self._store = store
+        self._artifacts = artifacts
         self._metrics = metrics
         self._guard = guard
         self._clock = clock
@@ -125,7 +128,11 @@ class Writer:
     ) -> tuple[list[Delivery[Result]], list[StoredResult]]:
         stored_at = documents.whole_milliseconds(self._clock())
         began = time.perf_counter()
-        to_store = [documents.from_result(each.message, each.user_id, stored_at) for each in batch]
+        named = {file.sha256 for each in batch for file in each.message.files}
+        absent = await self._artifacts.missing(named) if named else set()
+        to_store = [
+            documents.from_result(each.message, each.user_id, stored_at, absent) for each in batch
+        ]
         duplicates, refused = await self._store.insert(to_store)
         self._metrics.write_seconds.observe(time.perf_counter() - began)
         self._metrics.batch_size.observe(len(batch))

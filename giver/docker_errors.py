@@ -29,6 +29,9 @@ _PERMANENT_PULL_ERRORS = (
 )
 """Docker passes most of what a registry says on as status 500; only the words tell them apart."""
 
+_OF_THIS_HOST = ("bind source path does not exist",)
+"""Called a fault of the request, but the folder is one of ours: this Docker is on another host."""
+
 _WRONG_REQUESTS = ("is not a directory", "file name too long")
 """Faults of the request that Docker answers with status 500: a working directory that is a file, or
 that no file system can have."""
@@ -57,6 +60,8 @@ def translated(doing: str) -> Iterator[None]:
 
 def _wrong(error: APIError) -> bool:
     """Whether the request itself is at fault, so that every other Docker would say the same."""
+    if any(words in explanation(error) for words in _OF_THIS_HOST):
+        return False
     # 404 and 409 are about what there is on the host.
     by_status = 400 <= status(error) < 500 and status(error) not in (404, 409)
     return by_status or any(words in explanation(error) for words in _WRONG_REQUESTS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from broker import BrokerUnreachable, Link
+from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import EngineError, EngineFacts
 from giver.execution import Execution
@@ -142,6 +143,7 @@ class Doctor:
                 container=ContainerSpec(image=image, command=("true",), timeout_s=_RUN_S),
             ),
             self._engine,
+            Data(self._settings),
             self._settings.model_copy(update={"docker_patience_s": 0}),
             on_state=lambda *_: None,
             on_progress=lambda *_: None,

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from giver.output import Output, Sink
@@ -95,6 +96,15 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of this host in a container."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A container to make; `assignment_id` decides its name."""
 
@@ -103,6 +113,9 @@ class Plan:
     spec: ContainerSpec
     gpus: tuple[int, ...] = ()
     """The numbers of those that it gets."""
+    mounts: tuple[Mount, ...] = ()
+    user: str | None = None
+    """As which it runs; `None`: as the image has it, root excepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from tenacity import (
@@ -18,6 +18,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from giver.data import Data, OutputsMissing
 from giver.engine import (
     CommandNotRunnable,
     Container,
@@ -28,6 +29,7 @@ from giver.engine import (
     Exit,
     Image,
     ImageUnusable,
+    Mount,
     Plan,
     RequestRefused,
 )
@@ -36,6 +38,8 @@ from giver.outcome import CANCELLED_BEFORE_START, EndedBy, Finding, judge
 from giver.output import Output, new_output
 from giver.progress import ProgressLines
 from giver.settings import GiverSettings
+from giver.trees import TreeRefused
+from runtime.transfers import DataError
 from schemas.assignment import Assignment
 from schemas.heartbeat import Progress
 from schemas.result import Usage
@@ -48,10 +52,13 @@ T = TypeVar("T")
 _CREATE_ATTEMPTS = 3
 _AGAIN = wait_random_exponential(multiplier=0.5, max=5)
 _STOP_AGAIN_S = 1.0
+_LOOK_AT_OUTPUTS_S = 1.0
+_LOOKING_SHARE = 0.05
+"""Of a thread's time, at most, for looking at what one container writes."""
 
 
-class _CancelledBeforeStart(Exception):
-    pass
+class _Cancelled(Exception):
+    """While its image or files were on their way."""
 
 
 class Execution:
@@ -61,6 +68,7 @@ class Execution:
         self,
         assignment: Assignment,
         engine: Engine,
+        data: Data,
         settings: GiverSettings,
         on_state: Callable[[str, AssignmentState], None],
         on_progress: Callable[[str, Progress], None],
@@ -77,6 +85,7 @@ class Execution:
         self.assignment = assignment
         self.container = container
         self._engine = engine
+        self._data = data
         self._settings = settings
         self._on_state = on_state
         self._on_progress = on_progress
@@ -84,8 +93,11 @@ class Execution:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._ended_by: EndedBy | None = None
-        self._pulling: asyncio.Future[Image] | None = None
+        self._moving: asyncio.Future[Any] | None = None
+        """An image or files, to here or from here."""
         self._running = False
+        self._overfull = ""
+        """In what way it left more than it may."""
         self._deadline = Deadline(self._loop, lambda: self._end(EndedBy.TIMEOUT))
         self._frost = Frost(engine, self._deadline, frozen=None if container else False)
         self._frozen_s = frozen_s
@@ -102,7 +114,7 @@ class Execution:
         """Never raises for what Docker or the task does; being cancelled leaves all as it is."""
         try:
             return await self._run()
-        except _CancelledBeforeStart:
+        except _Cancelled:
             return CANCELLED_BEFORE_START
         except ImageUnusable as error:
             return Finding(outcome=Outcome.IMAGE_ERROR, reason=str(error))
@@ -115,7 +127,7 @@ class Execution:
         except RequestRefused as error:
             # Docker will not have it so, whichever giver asks: as `docker run` says it.
             return Finding(outcome=Outcome.FAILED, exit_code=125, reason=str(error))
-        except EngineError as error:
+        except (EngineError, DataError) as error:
             return Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         finally:
             self._deadline.cancel()
@@ -126,8 +138,8 @@ class Execution:
     def cancel(self) -> None:
         """Somebody no longer wants it: kill what runs, start nothing."""
         self._end(EndedBy.CANCEL)
-        if self._pulling is not None:
-            self._pulling.cancel()
+        if self._moving is not None:
+            self._moving.cancel()
 
     def freeze(self) -> None:
         """What runs stands still, and its time with it."""
@@ -153,10 +165,10 @@ class Execution:
         image = await self._patiently(lambda: self._engine.find_image(reference))
         if self.container is None:
             image = image or await self._pull(reference)
-            plan = Plan(self.assignment.assignment_id, image, self.assignment.container, self._gpus)
+            plan = await self._plan(image)
             self.container = await self._patiently(lambda: self._engine.create(plan))
         if self._ended_by is not None and self.container.fresh:
-            raise _CancelledBeforeStart
+            raise _Cancelled
         end, output = await self._follow(self.container)
         if output.exceeded and self._ended_by is None:
             self._ended_by = EndedBy.OUTPUT
@@ -167,7 +179,9 @@ class Execution:
             self.assignment.container,
             self._settings.output_limit,
         )
-        return Finding(
+        if self._ended_by is EndedBy.DISK:
+            reason = self._overfull
+        finding = Finding(
             outcome=outcome,
             exit_code=end.code,
             reason=reason,
@@ -181,6 +195,35 @@ class Execution:
             ),
             image_digest=image.digest if image else None,
         )
+        return await self._with_files(finding)
+
+    async def _plan(self, image: Image) -> Plan:
+        spec = self.assignment.container
+        mounts: tuple[Mount, ...] = ()
+        if spec.inputs or spec.outputs:
+            self._on_state(self.assignment.assignment_id, AssignmentState.PULLING)
+            mounts = await self._move(self._data.prepare(self.assignment))
+        user = self._data.user if spec.outputs else None
+        return Plan(self.assignment.assignment_id, image, spec, self._gpus, mounts, user)
+
+    async def _with_files(self, finding: Finding) -> Finding:
+        """With what it left, where that counts."""
+        complete = finding.outcome is Outcome.SUCCEEDED
+        if not (complete or finding.outcome is Outcome.FAILED):
+            return finding
+        if not self.assignment.container.outputs:
+            return finding
+        try:
+            files = await self._move(self._data.collect(self.assignment, complete))
+        except _Cancelled:
+            return replace(finding, outcome=Outcome.CANCELLED, reason="cancelled after it ran")
+        except OutputsMissing as error:
+            return replace(finding, outcome=Outcome.FAILED, reason=str(error))
+        except TreeRefused as error:
+            return replace(finding, outcome=Outcome.OUTPUT_LIMIT, reason=f"/out {error}")
+        except DataError as error:
+            return replace(finding, outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
+        return replace(finding, files=files)
 
     def _ran_s(self, end: Exit) -> float | None:
         """The time that it stood still is nobody's measure of speed."""
@@ -190,17 +233,48 @@ class Execution:
 
     async def _pull(self, reference: str) -> Image:
         self._on_state(self.assignment.assignment_id, AssignmentState.PULLING)
-        self._pulling = asyncio.ensure_future(self._engine.pull_image(reference))
+        return await self._move(self._engine.pull_image(reference))
+
+    async def _move(self, work: Coroutine[Any, Any, T]) -> T:
+        """
+        Raises:
+            _Cancelled: nobody wants the assignment any more.
+        """
+        self._moving = moving = asyncio.ensure_future(work)
         try:
-            return await self._pulling
+            return await moving
         except asyncio.CancelledError:
             if self._ended_by is EndedBy.CANCEL and not _being_cancelled():
-                raise _CancelledBeforeStart from None
+                raise _Cancelled from None
             raise
         finally:
-            self._pulling = None
+            self._moving = None
 
     async def _follow(self, container: Container) -> tuple[Exit, Output]:
+        if not self.assignment.container.outputs:
+            return await self._follow_patiently(container)
+        looking = asyncio.create_task(self._look_at_outputs())
+        try:
+            return await self._follow_patiently(container)
+        finally:
+            looking.cancel()
+
+    async def _look_at_outputs(self) -> None:
+        """Until it leaves more than it may."""
+        while True:
+            began = self._loop.time()
+            try:
+                await asyncio.to_thread(self._data.check_size, self.assignment)
+            except TreeRefused as error:
+                self._overfull = f"/out {error}"
+                self._end(EndedBy.DISK)
+                return
+            except OSError as error:
+                log.warning("outputs_not_seen", reason=str(error))
+            took = self._loop.time() - began
+            await asyncio.sleep(max(_LOOK_AT_OUTPUTS_S, took / _LOOKING_SHARE))
+
+    async def _follow_patiently(self, container: Container) -> tuple[Exit, Output]:
         """Through absences of Docker, as long as patience lasts."""
         while True:
             output = new_output(
@@ -281,7 +355,8 @@ class Execution:
 
     async def _stop(self, container: Container) -> None:
         """Until Docker has done it; cancelled once the container has ended."""
-        grace_s = 0 if self._ended_by is EndedBy.OUTPUT else self._settings.stop_grace_s
+        at_once = self._ended_by in (EndedBy.OUTPUT, EndedBy.DISK)
+        grace_s = 0 if at_once else self._settings.stop_grace_s
         while True:
             try:
                 await self._frost.melt()

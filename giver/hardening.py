@@ -2,7 +2,8 @@
 
 All capabilities dropped, no new privileges, Docker's default seccomp profile, a read-only root
 with a sized `/tmp`, a user other than root, limits on processes, memory (swap included) and CPUs,
-no network, an init that reaps and passes signals on, a capped log.
+no network, an init that reaps and passes signals on, a capped log. Of the host it sees the folders
+made for it: `/in`, read-only, and `/out`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def container_config(
     config: dict[str, Any] = {
         "Image": plan.image.id,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "User": _user(plan.image.user),
+        "User": plan.user or _user(plan.image.user),
         "Labels": {GIVER_LABEL: giver_id, ASSIGNMENT_LABEL: plan.assignment_id},
         "AttachStdout": True,
         "AttachStderr": True,
@@ -67,6 +68,22 @@ def container_config(
             },
         },
     }
+    if plan.mounts:
+        config["HostConfig"]["Mounts"] = [
+            {
+                "Type": "bind",
+                "Source": str(mount.source.absolute()),
+                "Target": mount.target,
+                "ReadOnly": mount.read_only,
+                "BindOptions": {"Propagation": "rprivate"},
+            }
+            for mount in plan.mounts
+        ]
+    if spec.outputs:
+        # One file cannot outgrow what all may take; the sum is looked at while it runs.
+        config["HostConfig"]["Ulimits"] = [
+            {"Name": "fsize", "Soft": resources.disk_bytes, "Hard": resources.disk_bytes}
+        ]
     if plan.gpus:
         numbers = [str(number) for number in plan.gpus]
         config["Labels"][GPUS_LABEL] = ",".join(numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -12,11 +13,12 @@ from schemas.assignment import Assignment
 from schemas.heartbeat import Platform
 from schemas.identifiers import result_id
 from schemas.job import ContainerSpec
-from schemas.result import Result, Usage
+from schemas.result import OutputFile, Result, Usage
 from schemas.states import Outcome
 
 _REASON_MAX = 2000
 _KILLED_CODES = {137: "SIGKILL", 143: "SIGTERM"}
+_FILE_TOO_LARGE = 128 + signal.SIGXFSZ
 _SHELL_CODES = {126: "the command cannot be executed", 127: "the command was not found"}
 
 _NOT_MEASURED = Usage()
@@ -28,6 +30,7 @@ class EndedBy(Enum):
     TIMEOUT = auto()
     CANCEL = auto()
     OUTPUT = auto()
+    DISK = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Finding:
     reason: str = ""
     output: Output | None = None
     """`None`: it never ran."""
+    files: tuple[OutputFile, ...] = ()
     exact_output: bool = True
     usage: Usage = _NOT_MEASURED
     image_digest: str | None = None
@@ -52,7 +56,8 @@ def judge(
 ) -> tuple[Outcome, str]:
     """Outcome and reason of a container that ran.
 
-    `interrupted`: Docker was away while it ran. `limit`: bytes of output allowed.
+    `interrupted`: Docker was away while it ran. `limit`: bytes of output allowed, on stdout and
+    stderr.
     """
     code = end.code
     match ended_by:
@@ -62,10 +67,17 @@ def judge(
             return Outcome.TIMED_OUT, f"did not end within {spec.timeout_s:g} s"
         case EndedBy.OUTPUT:
             return Outcome.OUTPUT_LIMIT, f"wrote more than {limit} bytes to stdout and stderr"
+        case EndedBy.DISK:
+            return Outcome.OUTPUT_LIMIT, "left more in /out than it may"
         case None:
             pass
     if code == 0:
         return Outcome.SUCCEEDED, ""
+    if code == _FILE_TOO_LARGE and spec.outputs:
+        return (
+            Outcome.OUTPUT_LIMIT,
+            f"wrote a file of more than its {spec.resources.disk_bytes} bytes of disk",
+        )
     if interrupted:
         return (
             Outcome.INFRASTRUCTURE_ERROR,
@@ -112,6 +124,7 @@ def compose(
         stderr=stderr,
         stdout_stream=stdout_stream,
         stderr_stream=stderr_stream,
+        files=finding.files,
         exact_output=finding.exact_output,
         comparison=assignment.comparison,
         usage=finding.usage,

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from giver.data import Data
 from giver.engine import Container, Engine, EngineError
 from giver.execution import Execution
 from giver.health import Health
@@ -43,6 +44,7 @@ class Runner:
         giver_id: str,
         settings: GiverSettings,
         engine: Engine,
+        data: Data,
         slots: Slots,
         journal: Journal,
         ledger: Ledger,
@@ -59,6 +61,7 @@ class Runner:
         self._giver_id = giver_id
         self._settings = settings
         self._engine = engine
+        self._data = data
         self._journal = journal
         self._ledger = ledger
         self._outbox = outbox
@@ -133,6 +136,10 @@ class Runner:
         """An execution is on it, so its container must be left alone."""
         return assignment_id in self._executions
 
+    async def remove_leftover_files(self) -> None:
+        """Those of assignments that are neither run nor waited for."""
+        await self._data.remove_others({*self._executions, *self._ledger.unfinished})
+
     async def stop(self) -> None:
         """Let go of everything; containers run on and are adopted at the next start."""
         tasks = list(self._tasks)
@@ -146,6 +153,7 @@ class Runner:
         execution = Execution(
             assignment,
             self._engine,
+            self._data,
             self._settings,
             self._ledger.moved,
             self._ledger.progressed,
@@ -168,6 +176,7 @@ class Runner:
             self.dispatch()
             if execution.container is not None:
                 await self._remove(execution.container)
+            await self._data.remove(assignment)
         finally:
             del self._executions[assignment.assignment_id]
 

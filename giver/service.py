@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from broker import Link
+from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import Engine, EngineFacts
 from giver.health import Health
@@ -70,6 +71,7 @@ class GiverService:
             raise
         giver_id = self.giver_id
         self._engine: Engine = engine or DockerEngine(giver_id, settings)
+        self._data = Data(settings)
         self._metrics = Metrics()
         self._pulse = Pulse(
             self._link,
@@ -106,6 +108,7 @@ class GiverService:
             giver_id,
             settings,
             self._engine,
+            self._data,
             self._slots,
             self._journal,
             self._ledger,
@@ -206,6 +209,7 @@ class GiverService:
         self._outbox.stop()
         await self._link.stop()
         await self._engine.close()
+        await self._data.close()
         await self._journal.close()
         self._state_dir.close()
         log.info("giver_stopped", giver_id=self.giver_id)

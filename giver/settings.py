@@ -15,7 +15,7 @@ from runtime.logs import LogFormat, LogLevel
 from runtime.settings import ServiceSettings
 from schemas.heartbeat import SHORTEST_INTERVAL_S, Speed
 from schemas.identifiers import GiverId
-from schemas.job import MIB
+from schemas.job import GIB, MIB
 
 
 def _speed(value: object) -> object:
@@ -81,6 +81,12 @@ class GiverSettings(GiverAddress):
     """A pull that says nothing for so long is broken off."""
     pull_deadline_s: Annotated[float, Field(gt=0)] = 1800.0
     pull_attempts: Annotated[int, Field(ge=1)] = 3
+    cache: Annotated[ByteSize, Field(ge=0)] = ByteSize(10 * GIB)
+    """Bytes of tasks' input files kept for the next task that wants the same."""
+    transfer_inactivity_s: Annotated[float, Field(gt=0)] = 60.0
+    """A transfer of a file in which nothing moves for so long is broken off, and begun again."""
+    transfer_patience_s: Annotated[float, Field(ge=0)] = 600.0
+    """After so long it is not begun again."""
     stop_grace_s: Annotated[int, Field(ge=0)] = 10
     """Between SIGTERM and SIGKILL."""
     stop_mode: Literal["hand_over", "drain"] = "hand_over"

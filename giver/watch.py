@@ -108,6 +108,7 @@ class Watch:
                 container=container.id[:12],
             )
         self._recovered = True
+        await self._runner.remove_leftover_files()
         for container in leftover:
             await self._engine.remove(container)
             self._metrics.reaped.inc()
@@ -121,6 +122,7 @@ class Watch:
         if time.monotonic() - self._reaped_at < self._settings.reap_interval_s:
             return
         self._reaped_at = time.monotonic()
+        await self._runner.remove_leftover_files()
         try:
             found = await self._engine.owned()
             late = overdue(found, self._runner.owns, time.time(), self._settings.reap_grace_s)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.base import Message, Part
 from schemas.comparison import Comparison
+from schemas.data import DataAccess
 from schemas.identifiers import AssignmentId, GiverId, JobId, TaskId
 from schemas.job import MIB, ContainerSpec
 
@@ -22,6 +23,8 @@ class Assignment(Part):
     """With the task's parameters filled in."""
     comparison: Comparison = Comparison()
     """For the result to repeat."""
+    data: DataAccess | None = None
+    """`None`: the container has neither inputs nor outputs."""
 
 
 class Dispatch(Message):

@@ -16,17 +16,18 @@ the vote. Longer ones are equal only to the byte."""
 
 
 class Comparison(Part):
-    """Outcome and exit code always count, and so do output files; of stdout, what `by` says.
+    """Outcome and exit code always count, and so do output files, each to the byte; of stdout, what
+    `by` says.
 
     It is part of what it compares: a giver that claims another comparison than its job's agrees
     with nobody.
     """
 
-    by: Literal["bytes", "text", "lines", "numbers", "json", "image"] = "bytes"
+    by: Literal["bytes", "text", "lines", "numbers", "json", "image", "files"] = "bytes"
     """`bytes`: all of it as it is. `text`: but for line ends and white space at the end of lines
     and of the whole. `lines`: as text, in any order of lines. `numbers`: as text, numbers in it
     within the tolerance. `json`: as JSON, in any order of names, numbers within the tolerance.
-    `image`: as the user's own container says."""
+    `image`: as the user's own container says. `files`: nothing of it."""
     relative: float = Field(default=0.0, ge=0, lt=1)
     """Numbers are equal that differ by no more than this times the larger of them..."""
     absolute: float = Field(default=0.0, ge=0)

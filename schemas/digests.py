@@ -33,9 +33,14 @@ def digest(result: Result) -> str | None:
         return None
     parts: list[object] = [result.comparison.model_dump_json(), result.outcome.value]
     if result.outcome in _DECIDED_BY_OUTPUT:
-        files = sorted((each.path, each.size_bytes, each.sha256) for each in result.files)
-        parts += [result.exit_code, _stdout_key(result), files]
+        parts += [result.exit_code, _stdout_key(result), _files(result)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def files_digest(result: Result) -> str | None:
+    """Hexadecimal SHA-256 over the output files, their paths included; `None`: there are none."""
+    files = _files(result)
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest() if files else None
 
 
 def comparable(result: Result) -> str | None:
@@ -50,7 +55,13 @@ def comparable(result: Result) -> str | None:
     return text
 
 
+def _files(result: Result) -> list[tuple[str, int, str]]:
+    return sorted((each.path, each.size_bytes, each.sha256) for each in result.files)
+
+
 def _stdout_key(result: Result) -> object:
+    if result.comparison.by == "files":
+        return None
     if result.comparison.by == "bytes":
         raw = _whole(result)
         if raw is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, pairwise
 from math import prod
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
 from schemas.comparison import COMPARABLE_BYTES, Comparison
+from schemas.data import MOST_INPUTS, MOST_PATTERNS, Input, RelativePath
 from schemas.identifiers import (
     IMAGE_NAME,
     MOST_INDEX,
@@ -54,6 +55,7 @@ class Resources(Part):
     memory_bytes: int = Field(default=256 * MIB, ge=6 * MIB, le=MOST_BYTES)
     """Memory and swap together; Docker accepts no less than 6 MiB."""
     disk_bytes: int = Field(default=GIB, ge=0, le=MOST_BYTES)
+    """The most that `/out` may hold, and a bound of `/tmp`."""
     gpus: int = Field(default=0, ge=0, le=64)
     pids: int = Field(default=256, ge=1, le=1 << 20)
     """Processes and threads together."""
@@ -71,7 +73,22 @@ class ContainerSpec(Part):
     workdir: str | None = Field(default=None, pattern=r"^/[^\x00]*$", max_length=4096)
     resources: Resources = Resources()
     timeout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
-    """Seconds a run may take, pull not counted."""
+    """Seconds a run may take, pull and data not counted."""
+    inputs: tuple[Input, ...] = Field(default=(), max_length=MOST_INPUTS)
+    outputs: tuple[RelativePath, ...] = Field(default=(), max_length=MOST_PATTERNS)
+    """Patterns of the files in `/out` that the result is to have: `*` within a name, `**` across
+    folders."""
+
+    @model_validator(mode="after")
+    def _inputs_apart(self) -> Self:
+        paths = sorted(each.path for each in self.inputs)
+        for one, other in pairwise(paths):
+            if other == one or other.startswith(f"{one}/"):
+                raise ValueError(
+                    f"inputs {one!r} and {other!r} would lie one within the other: "
+                    "give them places of their own"
+                )
+        return self
 
     @model_validator(mode="after")
     def _no_nul(self) -> Self:
@@ -196,6 +213,11 @@ class JobSpec(Part):
                 raise ValueError(
                     f"known: there is no task {index!r}, they are {self.first_index} to {last}"
                 )
+        if self.known and self.container.outputs:
+            raise ValueError(
+                "known says what a task prints and nothing of its output files: "
+                "leave out known or the outputs"
+            )
         if self.parameters and self.matrix:
             raise ValueError("parameters and a matrix exclude each other: write one of them")
         if self.parameters and len(self.parameters) != self.count:

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from schemas.base import Message, Part
 from schemas.comparison import Comparison
+from schemas.data import MOST_FILES, RelativePath, Sha256
 from schemas.heartbeat import Platform
 from schemas.identifiers import AssignmentId, GiverId, JobId, ResultId, TaskId
 from schemas.job import MIB
@@ -31,10 +32,10 @@ class Stream(Part):
 class OutputFile(Part):
     """A file that the container left in /out."""
 
-    path: str
-    """Relative to /out."""
+    path: RelativePath
+    """Below /out."""
     size_bytes: int = Field(ge=0)
-    sha256: str
+    sha256: Sha256
 
 
 class Usage(Part):
@@ -67,7 +68,7 @@ class Result(Message):
     stderr: str = ""
     stdout_stream: Stream = Stream()
     stderr_stream: Stream = Stream()
-    files: tuple[OutputFile, ...] = ()
+    files: tuple[OutputFile, ...] = Field(default=(), max_length=MOST_FILES)
     exact_output: bool = True
     """False: the output was read back from a log that cannot be trusted with it, so this is no
     vote."""
@@ -94,6 +95,8 @@ class StoredResult(Part):
     """Of what is comparable between givers. `None`: says nothing of the task, so it is no vote."""
     comparable: str | None = None
     """Where the comparison allows for a tolerance: the text to compare."""
+    files_digest: str | None = None
+    """Of the output files, which are equal only to the byte. `None`: there are none."""
     image_digest: str | None = None
     stored_at: AwareDatetime
     """By the channel's clock."""

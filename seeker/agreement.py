@@ -31,6 +31,7 @@ class Vote:
     exit_code: int | None = None
     comparable: str | None = None
     """Text to compare where a tolerance is allowed; `None`: only the digest."""
+    files_digest: str | None = None
     image_digest: str | None = None
     """Of what was run."""
 

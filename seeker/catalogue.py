@@ -93,6 +93,16 @@ class Catalogue(Database):
         indices = range(spec.first_index, spec.first_index + spec.count)
         return [index for index in indices if states.get(index, unstarted) == failed]
 
+    async def chosen(self, job: Document) -> dict[str, str | None]:
+        """Of each of the job's tasks the result that is believed, as far as there is one."""
+        async with self._translated():
+            found = self._tasks.find({"job_id": job["_id"]}, {"chosen": 1})
+            known = {t["_id"]: t["chosen"] async for t in found.batch_size(TASKS_READ_AT_ONCE)}
+        spec = documents.job_from(job).spec
+        indices = range(spec.first_index, spec.first_index + spec.count)
+        ids = [identifiers.task_id(job["_id"], index) for index in indices]
+        return {task_id: known.get(task_id) for task_id in ids}
+
     async def givers(self, *, former: bool = False) -> list[Document]:
         """Members, and with `former` the tombstones too."""
         wanted: dict[str, Any] = {} if former else {"member": True}

@@ -9,6 +9,7 @@ from runtime.command_line import async_command
 from runtime.logs import configure_logging, silence_logging
 from seeker.commands.enqueue import enqueue, retry
 from seeker.commands.explain import explain, plan
+from seeker.commands.fetch import fetch
 from seeker.commands.follow import cancel, status, wait, watch
 from seeker.commands.givers import givers
 from seeker.commands.logs import logs
@@ -39,7 +40,7 @@ async def run() -> None:
 
 
 for command in (
-    *(enqueue, plan, status, watch, wait, logs, result, votes),
+    *(enqueue, plan, status, watch, wait, logs, result, fetch, votes),
     *(explain, cancel, retry, givers),
 ):
     main.add_command(command)

@@ -18,7 +18,7 @@ from schemas import identifiers
 from schemas.job import ContainerSpec, JobSpec, Placement, Submission
 from schemas.states import TaskState
 from seeker.agreement import Vote
-from seeker.comparators import Pair, pair_of
+from seeker.comparators import Pair, pair_of, same_but_for_stdout
 from seeker.model import Task
 
 TIMEOUT_S = 600.0
@@ -39,7 +39,7 @@ def unknown(votes: Sequence[Vote], known: Mapping[Pair, bool]) -> Iterator[tuple
                 one.digest != other.digest
                 and one.comparable is not None
                 and other.comparable is not None
-                and (one.outcome, one.exit_code) == (other.outcome, other.exit_code)
+                and same_but_for_stdout(one, other)
                 and pair_of(one, other) not in known
             ):
                 yield other, one

@@ -118,6 +118,7 @@ def _vote(vote: Vote) -> Document:
         "outcome": vote.outcome.value,
         "exit_code": vote.exit_code,
         "comparable": vote.comparable,
+        "files_digest": vote.files_digest,
         "image_digest": vote.image_digest,
     }
 
@@ -130,6 +131,7 @@ def vote_from(document: Document) -> Vote:
         outcome=Outcome(document["outcome"]),
         exit_code=document.get("exit_code"),
         comparable=document.get("comparable"),
+        files_digest=document.get("files_digest"),
         image_digest=document.get("image_digest"),
     )
 

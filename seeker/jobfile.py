@@ -31,6 +31,8 @@ and, which givers, and what when it goes wrong or slowly:
     backup_after: 3
     trust: adaptive
     known: {17: "289"}
+    inputs: [scene.json, "textures:maps", "https://host/points.csv:data/points.csv"]
+    outputs: [frame.png, "logs/*.txt"]
     compare: json
     tolerance: 1.0e-6
     on_disagreement: fail
@@ -61,8 +63,10 @@ from pytimeparse2 import parse as parse_duration
 from schemas import identifiers
 from schemas.base import describe
 from schemas.comparison import Comparison
+from schemas.data import Input
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
-from seeker import expression, rendering, sweep
+from seeker import expression, rendering, sources, sweep
+from seeker.sources import Source, SourceError
 
 WRITTEN_AS = {
     "absolute": "absolute_tolerance",
@@ -77,6 +81,9 @@ WRITTEN_AS = {
     "timeout_s": "timeout",
 }
 """Keys by the names of the spec's fields, for errors."""
+
+
+_TO_COME = "0" * 64
 
 
 class JobFileError(ValueError):
@@ -157,7 +164,7 @@ class WrittenJob(_Written):
     quorum: int | None = None
     max_attempts: int | None = None
     trust: Literal["none", "quorum", "adaptive"] | None = None
-    compare: Literal["bytes", "text", "lines", "numbers", "json", "image"] | None = None
+    compare: Literal["bytes", "text", "lines", "numbers", "json", "image", "files"] | None = None
     comparator: str = ""
     comparator_command: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
     tolerance: float = 0.0
@@ -179,6 +186,8 @@ class WrittenJob(_Written):
         tuple[Annotated[str, AfterValidator(_job_id)], ...], BeforeValidator(_several)
     ] = ()
     known: dict[Text, Text] = Field(default_factory=dict)
+    inputs: tuple[Source, ...] = ()
+    outputs: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
     first_index: int = 0
     count: int | None = None
     array: Annotated[tuple[int, int] | None, BeforeValidator(_indices)] = None
@@ -228,7 +237,8 @@ class WrittenJob(_Written):
         return self
 
     def spec(self) -> JobSpec:
-        """
+        """The contents of its inputs are yet to come.
+
         Raises:
             ValidationError: a value is out of range.
             UnknownParameter: a placeholder names no parameter.
@@ -252,6 +262,11 @@ class WrittenJob(_Written):
                     pids=self.resources.pids,
                 ),
                 timeout_s=self.timeout,
+                inputs=tuple(
+                    Input(path=each.path, sha256=_TO_COME, size_bytes=0, folder=each.folder)
+                    for each in self.inputs
+                ),
+                outputs=self.outputs,
             ),
             agreement=self._agreement(),
             placement=Placement(
@@ -345,4 +360,17 @@ def read(path: Path) -> dict[str, Any]:
             values["parameters"] = sweep.read_parameters(path.parent / values["parameters"])
         except sweep.SweepError as error:
             raise JobFileError(f"{path}: parameters: {error}") from error
+    if "inputs" in values:
+        values["inputs"] = _sources(values["inputs"], path)
     return values
+
+
+def _sources(written: object, path: Path) -> tuple[Source, ...]:
+    """As the job file names them, from its own folder."""
+    listed = _several(written)
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(e, str) for e in listed):
+        raise JobFileError(f"{path}: inputs: expected a list of FILE, FOLDER or URL, with :PATH")
+    try:
+        return tuple(sources.parse(text, path.parent) for text in listed)
+    except SourceError as error:
+        raise JobFileError(f"{path}: {error}") from error

@@ -30,7 +30,7 @@ from schemas.job import Command, JobSpec, Submission
 from schemas.result import StoredBatch
 from schemas.states import TaskState
 from schemas.topology import DEFAULT_EXCHANGE
-from seeker import comparing, rendering
+from seeker import access, comparing, rendering
 from seeker.changes import Changes
 from seeker.database import StoreUnreachable
 from seeker.fleet import RECONNECT_S, Fleet
@@ -118,6 +118,7 @@ class Leader:
         lease_valid: Callable[[], bool],
     ) -> None:
         self._settings = settings
+        self._signer = access.signer(settings)
         self._store = store
         self._lease_valid = lease_valid
         self._inbox = Inbox(ARRIVALS_WAITING)
@@ -382,10 +383,19 @@ class Leader:
         messages = []
         for assignment in assignments:
             try:
-                messages.append(rendering.message_of(assignment))
+                messages.append(self._with_data(rendering.message_of(assignment)))
             except Exception as error:
                 self._abandon(assignment.task.job.id, error)
         return tuple(messages)
+
+    def _with_data(self, message: AssignmentMessage) -> AssignmentMessage:
+        """With the right to its files, where it has any."""
+        spec = message.container
+        if not (spec.inputs or spec.outputs):
+            return message
+        if self._signer is None:
+            raise LookupError("the task has files, and the seeker no SEEKER_ARTIFACTS_KEY: set it")
+        return message.model_copy(update={"data": access.data_access(message, self._signer)})
 
     def _abandon(self, job_id: str, error: Exception) -> None:
         event: Event = lambda scheduler, now: scheduler.abandon(job_id, error, now)  # noqa: E731

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from runtime.logs import LogFormat, LogLevel
 from runtime.settings import ServiceSettings
+from runtime.signed_urls import LEAST_KEY
 
 
 class SeekerSettings(ServiceSettings):
@@ -17,6 +18,10 @@ class SeekerSettings(ServiceSettings):
     database: str = "seeker"
     channel_url: str = "http://127.0.0.1:8700"
     """Where results are read (REST)."""
+    artifacts_key: SecretStr | None = Field(default=None, min_length=LEAST_KEY)
+    """Signs the URLs by which files come and go, as the channel has it; `None`: tasks have none."""
+    artifacts_url: str | None = None
+    """Where givers reach the channel for files; `None`: at `channel_url`."""
 
     strikes: int = Field(default=3, ge=1)
     """Missed heartbeats after which a giver is purged."""

@@ -430,6 +430,7 @@ def _vote_of(result: StoredResult, digest: str) -> Vote:
         outcome=result.outcome,
         exit_code=result.exit_code,
         comparable=result.comparable,
+        files_digest=result.files_digest,
         image_digest=result.image_digest,
     )
 

@@ -106,6 +106,8 @@ class Plan:
             "SEEKER_DATABASE": "seeker",
             "SEEKER_CHANNEL_URL": url,
             "GIVER_BROKER_URL": state.broker.url,
+            "SEEKER_ARTIFACTS_KEY": state.artifacts_key,
+            "CHANNEL_ARTIFACTS_KEY": state.artifacts_key,
             "CHANNEL_BROKER_URL": state.broker.url,
             "CHANNEL_MONGODB_URL": state.mongodb.url,
             "CHANNEL_DATABASE": "channel",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +26,7 @@ class StackState(BaseModel):
     docker: Endpoint | None = None
     broker: Endpoint | None = None
     mongodb: Endpoint | None = None
+    artifacts_key: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
     ports: dict[str, int] = Field(default_factory=dict)
     """Kept from `down` to `up`, so that addresses stay when nobody has taken them meanwhile."""
     services: dict[str, Identity | None] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,10 +12,13 @@ from schemas import identifiers
 from schemas.job import JobSpec, Submission
 from schemas.states import TaskState
 from seeker import sweep
+from seeker.artifacts import Artifacts
 from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, work_argument
-from seeker.commands.job_options import job_options, spec_of
+from seeker.commands.job_options import job_of, job_options
+from seeker.settings import SeekerSettings
+from seeker.sources import Source
 
 RETRY_OF = "retry of "
 LONGEST_NAME = 200
@@ -35,10 +39,20 @@ async def enqueue(as_json: bool, **options: Any) -> None:
       seeker enqueue --matrix size=1,2,4 --matrix seed=1..10 busybox:local \\
           -- echo '{{size}} {{seed}}'
     """
-    spec = spec_of(options)
+    spec, inputs = job_of(options)
     seeker = client()
     await seeker.check_awaited(spec.after)
+    if spec.container.inputs or spec.container.outputs:
+        spec = await _with_inputs(spec, inputs)
     announce(await seeker.submit(spec), as_json)
+
+
+async def _with_inputs(spec: JobSpec, sources: Sequence[Source]) -> JobSpec:
+    """With their contents, which are with the channel now."""
+    artifacts = Artifacts(SeekerSettings.load())
+    brought = await artifacts.bring(sources, lambda line: click.echo(line, err=True))
+    container = spec.container.model_copy(update={"inputs": brought})
+    return spec.model_copy(update={"container": container})
 
 
 @click.command()

@@ -10,8 +10,9 @@ import click
 
 from runtime.command_line import UserError
 from schemas.job import JobSpec
-from seeker import jobfile, sweep
+from seeker import jobfile, sources, sweep
 from seeker.commands.arguments import pairs
+from seeker.sources import Source, SourceError
 
 RESOURCES = ("cpus", "memory", "disk", "gpus", "pids")
 MERGED = ("env", "known", "labels", "matrix", "resources")
@@ -50,6 +51,13 @@ def _parameters(
         raise click.BadParameter(str(error)) from error
 
 
+def _inputs(_: click.Context, __: click.Parameter, written: tuple[str, ...]) -> tuple[Source, ...]:
+    try:
+        return tuple(sources.parse(text, Path.cwd()) for text in written)
+    except SourceError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 _OPTIONS = (
     click.argument("image", required=False),
     click.argument("command", nargs=-1),
@@ -67,6 +75,22 @@ _OPTIONS = (
     click.option("--gpus", type=int, help="[default: 0]"),
     click.option("--pids", type=int, help="Processes and threads.  [default: 256]"),
     click.option("--timeout", help="Longest run, e.g. 90s, 10m, 1h30m.  [default: 1h]"),
+    # Files
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        callback=_inputs,
+        metavar="FILE|FOLDER|URL[:PATH]",
+        help="To lie in /in, under its name or PATH. Repeatable.",
+    ),
+    click.option(
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="PATTERN",
+        help="Files of /out to keep, e.g. 'frames/*.png'; `seeker fetch` gets them. Repeatable.",
+    ),
     # How often
     click.option(
         "--array", metavar="FIRST-LAST", help="A task for each index: {{index}}, $TASK_INDEX."
@@ -113,7 +137,7 @@ _OPTIONS = (
     ),
     click.option(
         "--compare",
-        type=click.Choice(["bytes", "text", "lines", "numbers", "json"]),
+        type=click.Choice(["bytes", "text", "lines", "numbers", "json", "files"]),
         help="What of stdout must be equal (docs/trust.md).  [default: bytes]",
     ),
     click.option(
@@ -166,7 +190,13 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def spec_of(options: Mapping[str, Any]) -> JobSpec:
-    """The job that the options describe, over those of the job file where one is named.
+    """As `job_of`, for those who only ask what would become of it."""
+    return job_of(options)[0]
+
+
+def job_of(options: Mapping[str, Any]) -> tuple[JobSpec, tuple[Source, ...]]:
+    """The job that the options describe, over those of the job file where one is named; and where
+    its inputs come from, in their order.
 
     Raises:
         UserError: names the key that is missing or wrong.
@@ -192,6 +222,7 @@ def spec_of(options: Mapping[str, Any]) -> JobSpec:
         values.update(given)
         if "image" not in values:
             raise UserError("no image: name one, or a job file with -f (see --help)")
-        return jobfile.build(values, str(path) if path is not None else "the job")
+        spec = jobfile.build(values, str(path) if path is not None else "the job")
+        return spec, tuple(values.get("inputs", ()))
     except jobfile.JobFileError as error:
         raise UserError(str(error)) from error

@@ -11,7 +11,7 @@ from channel import documents
 from channel.documents import Document
 from schemas import digests
 from schemas.heartbeat import Heartbeat
-from schemas.result import Result
+from schemas.result import OutputFile, Result
 from tests.unit.channel.builders import NOON, a_result
 from tests.unit.schemas.messages import heartbeats, results
 
@@ -31,8 +31,20 @@ def test_a_result_comes_back_from_the_database_as_it_was_sent(
     assert document["_id"] == result.result_id
     kept = documents.to_result(through_the_database(document))
     sent = {**result.model_dump(), "sent_at": documents.whole_milliseconds(result.sent_at)}
-    found = {"digest": digests.digest(result), "comparable": digests.comparable(result)}
+    found = {
+        "digest": digests.digest(result),
+        "comparable": digests.comparable(result),
+        "files_digest": digests.files_digest(result),
+    }
     assert kept.model_dump() == {**sent, **found, "stored_at": NOON, "sent_by": sender}
+
+
+def test_a_giver_that_never_left_its_files_is_not_heard() -> None:
+    left, absent = ("a" * 64, "b" * 64)
+    files = tuple(OutputFile(path=sha, size_bytes=1, sha256=sha) for sha in (left, absent))
+    result = a_result().model_copy(update={"files": files})
+    assert documents.from_result(result, None, NOON, absent=set())["digest"] is not None
+    assert documents.from_result(result, None, NOON, absent={absent})["digest"] is None
 
 
 @given(results())

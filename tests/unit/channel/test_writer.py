@@ -104,6 +104,13 @@ class Store:
         return [documents.to_summary(self.documents[each]) for each in result_ids]
 
 
+class Artifacts:
+    """Nothing was left."""
+
+    async def missing(self, contents: Collection[str]) -> set[str]:
+        return set(contents)
+
+
 class Bench:
     def __init__(self) -> None:
         self.history: History = []
@@ -116,6 +123,7 @@ class Bench:
             self.consumer,  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]
             self.store,  # type: ignore[arg-type]
+            Artifacts(),  # type: ignore[arg-type]
             self.metrics,
             self.guard,
             clock=lambda: NOON,

@@ -11,6 +11,7 @@ from schemas import identifiers
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.comparison import Comparison
+from schemas.data import DataAccess, Input
 from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Progress, Refusal
 from schemas.job import (
     MOST_BYTES,
@@ -39,6 +40,7 @@ moments = st.datetimes(
     timezones=st.just(UTC),
 )
 hashes = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+paths = st.from_regex(r"[a-z][a-z ]{0,5}(/[a-z]{1,5}){0,2}", fullmatch=True)
 maps = st.dictionaries(short, short, max_size=3)
 
 
@@ -66,6 +68,10 @@ containers = st.builds(
         pids=st.integers(1, 1 << 20),
     ),
     timeout_s=st.floats(0.001, 86400),
+    inputs=st.just(()) | st.builds(
+        Input, path=paths, sha256=hashes, size_bytes=sizes, folder=st.booleans()
+    ).map(lambda each: (each,)),
+    outputs=tuples(paths),
 )
 
 
@@ -127,7 +133,7 @@ def results(draw: st.DrawFn) -> Result:
         stderr=draw(short),
         stdout_stream=draw(streams),
         stderr_stream=draw(streams),
-        files=draw(tuples(st.builds(OutputFile, path=short, size_bytes=counts, sha256=hashes))),
+        files=draw(tuples(st.builds(OutputFile, path=paths, size_bytes=counts, sha256=hashes))),
         exact_output=draw(st.booleans()),
         comparison=draw(comparisons),
         usage=draw(
@@ -200,6 +206,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
                 job_id=job_ids,
                 container=containers,
                 comparison=comparisons,
+                data=st.none() | st.builds(DataAccess, inputs=tuples(short), outputs=short),
             ),
             least=1,
         ),

@@ -23,7 +23,7 @@ def of(stdout: str = "a\n", by: By = "bytes", **fields: Any) -> str | None:
 def test_the_digest_covers_outcome_code_stdout_and_files() -> None:
     base = of()
     assert base == of(giver="giver-2", stderr="noise")
-    file = OutputFile(path="x", size_bytes=1, sha256="aa")
+    file = OutputFile(path="x", size_bytes=1, sha256="aa" * 32)
     for other in (
         of("b\n"),
         of(exit_code=1),
@@ -34,7 +34,7 @@ def test_the_digest_covers_outcome_code_stdout_and_files() -> None:
 
 
 def test_files_count_in_any_order() -> None:
-    files = [OutputFile(path=name, size_bytes=1, sha256="aa") for name in "xy"]
+    files = [OutputFile(path=name, size_bytes=1, sha256="aa" * 32) for name in "xy"]
     assert of(files=tuple(files)) == of(files=tuple(reversed(files)))
 
 

@@ -1,0 +1,190 @@
+"""Files that go with tasks, under the SHA-256 of their content, in the channel's database (GridFS).
+
+Collections: `artifacts.files` and `artifacts.chunks` as GridFS has them, and `artifacts.uploads`,
+one document for each upload under way, so that what a process left half done is found.
+
+ArtifactRefused     what was sent is not what it says, or too much; the message is for the sender
+ArtifactUnknown     there is no such content
+StoreUnavailable    retriable, as of the channel's other collections
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from gridfs.asynchronous import AsyncGridFSBucket
+from gridfs.asynchronous.grid_file import AsyncGridIn, AsyncGridOut
+from gridfs.errors import FileExists, NoFile
+from pymongo import IndexModel, timeout
+
+from channel.store import WRITE_TIMEOUT_S, StoreUnavailable
+from runtime.mongodb import MongoDatabase
+
+BUCKET = "artifacts"
+CHUNK_BYTES = 1 << 20
+UPLOADS_AT_ONCE = 4
+"""The driver collects 32 MiB of each before it writes them."""
+ABANDONED_AFTER = timedelta(hours=24)
+
+
+class ArtifactRefused(Exception):
+    pass
+
+
+class ArtifactUnknown(LookupError):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What its sender may send."""
+
+    sha256: str
+    owner: str
+    """In whose name: an assignment, or a person at the command line."""
+    most_bytes: int
+    """That may be there in that name altogether."""
+
+
+class Artifact:
+    """One content, open for reading."""
+
+    def __init__(self, artifacts: Artifacts, content: AsyncGridOut) -> None:
+        self._artifacts = artifacts
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        return int(self._content.length)
+
+    async def chunks(self, first: int, last: int) -> AsyncIterator[bytes]:
+        """The bytes from `first` to `last`, both included.
+
+        Raises:
+            StoreUnavailable
+        """
+        left = last - first + 1
+        async with self._artifacts._translated():
+            await self._content.seek(first)
+            while left > 0 and (chunk := await self._content.readchunk()):
+                yield chunk[:left]
+                left -= len(chunk)
+
+
+class Artifacts(MongoDatabase):
+    SETTING = "CHANNEL_MONGODB_URL"
+    UNREACHABLE = REFUSED = StoreUnavailable
+
+    def __init__(self, url: str, database: str) -> None:
+        """
+        Raises:
+            SettingsError: the URL is none of a MongoDB.
+        """
+        super().__init__(
+            url, database, timeout_s=WRITE_TIMEOUT_S, read_concern="majority", appname="artifacts"
+        )
+        self._bucket = AsyncGridFSBucket(self._database, BUCKET, CHUNK_BYTES)
+        self._files = self._database[f"{BUCKET}.files"]
+        self._uploads = self._database[f"{BUCKET}.uploads"]
+        self._chunks = self._database[f"{BUCKET}.chunks"]
+        self._slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def prepare(self) -> None:
+        """Make the indexes, where they are missing, and remove what uploads left half done.
+
+        Raises:
+            StoreUnavailable: as every method below.
+        """
+        async with self._translated():
+            await self._files.create_indexes(
+                [
+                    # Of two that send the same at the same time, the first to end is kept.
+                    IndexModel("filename", name="content", unique=True),
+                    IndexModel("metadata.owner", name="owner"),
+                ]
+            )
+            long_ago = datetime.now(UTC) - ABANDONED_AFTER
+            async for upload in self._uploads.find({"began_at": {"$lt": long_ago}}):
+                if await self._files.find_one({"_id": upload["_id"]}, {"_id": 1}) is None:
+                    await self._chunks.delete_many({"files_id": upload["_id"]})
+                await self._uploads.delete_one({"_id": upload["_id"]})
+
+    async def missing(self, contents: Collection[str]) -> set[str]:
+        """Those of the SHA-256s under which nothing is kept."""
+        async with self._translated():
+            found = self._files.find({"filename": {"$in": list(contents)}}, {"filename": 1})
+            return set(contents) - {each["filename"] async for each in found}
+
+    async def open(self, sha256: str) -> Artifact:
+        """
+        Raises:
+            ArtifactUnknown: nothing is kept under it.
+        """
+        async with self._translated():
+            try:
+                return Artifact(self, await self._bucket.open_download_stream_by_name(sha256))
+            except NoFile as error:
+                raise ArtifactUnknown(f"no content {sha256} is kept") from error
+
+    async def keep(self, upload: Upload, content: AsyncIterable[bytes]) -> None:
+        """Durably, on a majority of the members; what is there already stays as it is.
+
+        Raises:
+            ArtifactRefused: the content is another, or its sender may not leave so much.
+        """
+        async with self._slots, self._translated():
+            left = upload.most_bytes - await self._kept_for(upload.owner)
+            identity = ObjectId()
+            await self._uploads.insert_one({"_id": identity, "began_at": datetime.now(UTC)})
+            kept = self._bucket.open_upload_stream_with_id(
+                identity, upload.sha256, metadata={"owner": upload.owner}
+            )
+            try:
+                await self._fill(kept, upload, content, left)
+            except BaseException:
+                # What cannot be removed now is found by its upload at a later start.
+                with contextlib.suppress(Exception):
+                    await kept.abort()
+                    await self._uploads.delete_one({"_id": identity})
+                raise
+            await self._uploads.delete_one({"_id": identity})
+
+    async def _fill(
+        self, kept: AsyncGridIn, upload: Upload, content: AsyncIterable[bytes], left: int
+    ) -> None:
+        hashed = hashlib.sha256()
+        async for piece in content:
+            left -= len(piece)
+            if left < 0:
+                raise ArtifactRefused(
+                    f"{upload.owner} may leave {upload.most_bytes} bytes altogether, this is more"
+                )
+            hashed.update(piece)
+            with timeout(WRITE_TIMEOUT_S):
+                await kept.write(piece)
+        if hashed.hexdigest() != upload.sha256:
+            raise ArtifactRefused(
+                f"the content has the SHA-256 {hashed.hexdigest()}, not {upload.sha256}: "
+                "it was damaged on the way, or changed meanwhile; send it again"
+            )
+        try:
+            with timeout(WRITE_TIMEOUT_S):
+                await kept.close()
+        except FileExists:
+            await kept.abort()
+
+    async def _kept_for(self, owner: str) -> int:
+        """Bytes."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"metadata.owner": owner}},
+            {"$group": {"_id": None, "bytes": {"$sum": "$length"}}},
+        ]
+        found = await (await self._files.aggregate(pipeline)).to_list()
+        return int(found[0]["bytes"]) if found else 0
