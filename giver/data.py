@@ -1,7 +1,7 @@
 """What a task finds in `/in` and what it leaves in `/out`.
 
-Below `data` in the giver's state folder: `cache/` with contents by their SHA-256, and for each assignment that has
-data `tasks/<assignment>/in` and `out`, which its container gets as `/in` and `/out`.
+Below `data` in the giver's state folder: `cache/` with contents by their SHA-256, and for each
+assignment that has files `tasks/<assignment>/in` and `out`, its container's `/in` and `/out`.
 """
 
 from __future__ import annotations

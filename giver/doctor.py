@@ -135,6 +135,7 @@ class Doctor:
                 remedy="name one that can be pulled, e.g. --image busybox",
             )
         task = task_id(new_job_id(), 0)
+        data = Data(self._settings)
         execution = Execution(
             Assignment(
                 assignment_id=assignment_id(task, 1),
@@ -143,7 +144,7 @@ class Doctor:
                 container=ContainerSpec(image=image, command=("true",), timeout_s=_RUN_S),
             ),
             self._engine,
-            Data(self._settings),
+            data,
             self._settings.model_copy(update={"docker_patience_s": 0}),
             on_state=lambda *_: None,
             on_progress=lambda *_: None,
@@ -151,6 +152,7 @@ class Doctor:
         finding = await execution.run()
         if execution.container is not None:
             await self._engine.remove(execution.container)
+        await data.close()
         if finding.outcome is Outcome.SUCCEEDED:
             return Check(name="container", verdict="ok", found=f"`true` ran in {image}")
         if finding.exit_code in (126, 127):

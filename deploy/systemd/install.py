@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -22,10 +23,12 @@ CREDENTIALS = {
     "seeker": {
         "broker_url": "amqp://USER:PASSWORD@BROKER/",
         "mongodb_url": "mongodb://USER:PASSWORD@DATABASE/?replicaSet=NAME",
+        "artifacts_key": "that of the channel, by which they know each other's URLs",
     },
     "channel": {
         "broker_url": "amqp://USER:PASSWORD@BROKER/",
         "mongodb_url": "mongodb://USER:PASSWORD@DATABASE/?replicaSet=NAME",
+        "artifacts_key": "that of the seeker, by which they know each other's URLs",
     },
 }
 """By service, the settings that are secret, and how they look."""
@@ -75,6 +78,7 @@ def install(services: Sequence[str], pip: Sequence[str]) -> None:
         if not settings.exists():
             copy(HERE / f"{service}.env", settings)
     run("systemctl", "daemon-reload")
+    make_artifacts_key(services)
     tell_next(services)
 
 
@@ -92,6 +96,20 @@ def uninstall(services: Sequence[str]) -> None:
     run("systemctl", "daemon-reload")
 
 
+def make_artifacts_key(services: Sequence[str]) -> None:
+    """One for seeker and channel. Where they live apart, the second gets the first's by hand."""
+    folder = ETC / "credentials"
+    known = [path.read_text() for path in folder.glob("*_artifacts_key")]
+    # A seeker alone cannot know that of a channel elsewhere.
+    if known or "channel" in services:
+        key = known[0] if known else secrets.token_urlsafe(32)
+        for service in services:
+            path = folder / f"{service}_artifacts_key"
+            if "artifacts_key" in CREDENTIALS[service] and not path.exists():
+                path.touch(mode=0o600)
+                path.write_text(key)
+
+
 def tell_next(services: Sequence[str]) -> None:
     """What only the owner of the host can do."""
     for service in services:
@@ -103,7 +121,7 @@ def tell_next(services: Sequence[str]) -> None:
         }
         print(f"\n{service}:")
         for path, example in missing.items():
-            print(f"  write its URL into {path}, for example {example}")
+            print(f"  write into {path}: {example}")
         print(f"  look at {ETC / service}.env")
         verb = "restart" if running.returncode == 0 else "enable --now"
         print(f"  systemctl {verb} {unit(service)}")

@@ -55,6 +55,11 @@ async def result(identifier: str, as_json: bool) -> None:
             click.echo(f"{found['outcome']}: {found['reason']}", err=True)
         if task["disputed"]:
             click.echo(task["reason"], err=True)
+        if found["files"]:
+            click.echo(
+                f"{len(found['files'])} output files: `seeker fetch {identifier} -o FOLDER`",
+                err=True,
+            )
     if task["state"] != TaskState.SUCCEEDED:
         sys.exit(EXIT_FAILED)
 

@@ -22,6 +22,7 @@ from pymongo.errors import PyMongoError
 from tests.containers import free_ports
 
 START_WITHIN_S = 60.0
+ARTIFACTS_KEY = "of-the-tests-alone-of-the-tests-alone"
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 60.0) -> Any:
@@ -106,6 +107,7 @@ class ChannelProcess(Process):
                 "CHANNEL_DATABASE": database,
                 "CHANNEL_HTTP_PORT": "0",
                 "CHANNEL_LOG_FORMAT": "json",
+                "CHANNEL_ARTIFACTS_KEY": ARTIFACTS_KEY,
             },
         )
         self.url = ""

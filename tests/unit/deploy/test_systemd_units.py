@@ -38,6 +38,23 @@ def test_a_unit_hands_over_just_the_secrets_that_the_installer_asks_for(service:
     assert unit(service)["EnvironmentFile"] == [str(install.ETC / f"{service}.env")]
 
 
+@pytest.mark.parametrize("services", [["seeker", "channel"], ["channel", "seeker"]])
+def test_seeker_and_channel_of_one_host_have_one_key(
+    services: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "ETC", tmp_path)
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    install.make_artifacts_key(["giver", "seeker"])
+    assert list(folder.iterdir()) == []  # That of a channel elsewhere is not ours to make up.
+    for _ in range(2):
+        install.make_artifacts_key(services)
+    keys = {path.name: path.read_text() for path in folder.iterdir()}
+    assert keys.keys() == {"seeker_artifacts_key", "channel_artifacts_key"}
+    assert len({*keys.values()}) == 1
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
 @pytest.mark.parametrize("service", install.SERVICES)
 def test_a_hung_service_is_killed_soon_and_started_again(service: str) -> None:
     values = unit(service)

@@ -68,9 +68,10 @@ containers = st.builds(
         pids=st.integers(1, 1 << 20),
     ),
     timeout_s=st.floats(0.001, 86400),
-    inputs=st.just(()) | st.builds(
-        Input, path=paths, sha256=hashes, size_bytes=sizes, folder=st.booleans()
-    ).map(lambda each: (each,)),
+    inputs=st.just(())
+    | st.builds(Input, path=paths, sha256=hashes, size_bytes=sizes, folder=st.booleans()).map(
+        lambda each: (each,)
+    ),
     outputs=tuples(paths),
 )
 
