@@ -29,7 +29,7 @@ class Changes:
     reviews: dict[str, str] = field(default_factory=dict)
     """By the id of a task that is no longer in memory, that of the task that reviews it."""
     late_results: list[StoredResult] = field(default_factory=list)
-    """For tasks that are no longer in memory; recorded, without effect."""
+    """For tasks that are no longer in memory; recorded, without effect on them."""
 
     dispatches: dict[str, list[Assignment]] = field(default_factory=dict)
     """To send, by giver."""

@@ -27,14 +27,14 @@ from schemas.assignment import CancelAssignments, Dispatch
 from schemas.heartbeat import Heartbeat
 from schemas.identifiers import new_session
 from schemas.job import Command, JobSpec, Submission
-from schemas.result import StoredBatch
+from schemas.result import StoredBatch, StoredResult
 from schemas.states import TaskState
 from schemas.topology import DEFAULT_EXCHANGE
 from seeker import access, comparing, rendering
 from seeker.changes import Changes
 from seeker.database import StoreUnreachable
 from seeker.fleet import RECONNECT_S, Fleet
-from seeker.model import Assignment, Now
+from seeker.model import Assignment, Now, Task
 from seeker.reviews import Reviewer
 from seeker.scheduler import Scheduler
 from seeker.settings import SeekerSettings
@@ -172,6 +172,7 @@ class Leader:
         )
         log.info("leading", jobs=len(jobs), givers=len(givers))
         guard = TaskGuard(expected=(LeaseLost, StoreUnreachable))
+        late: asyncio.Queue[StoredResult] = asyncio.Queue()
         reviewer = Reviewer(fleet, self._specs, self._publisher, self._reviewed)
         for link in self._links:
             await link.start()
@@ -193,7 +194,8 @@ class Leader:
             guard.spawn(self._tick(), "ticks")
             guard.spawn(self._look_for_givers(fleet), "looking for givers")
             guard.spawn(reviewer.run(), "reviews")
-            guard.spawn(self._take_turns(scheduler, fleet, reviewer, guard), "turns")
+            guard.spawn(self._hear_late(late), "late results")
+            guard.spawn(self._take_turns(scheduler, fleet, reviewer, late, guard), "turns")
             await guard.failed
         finally:
             await guard.cancel()
@@ -283,7 +285,12 @@ class Leader:
     # -- Turns ----------------------------------------------------------------------------------
 
     async def _take_turns(
-        self, scheduler: Scheduler, fleet: Fleet, reviewer: Reviewer, guard: TaskGuard
+        self,
+        scheduler: Scheduler,
+        fleet: Fleet,
+        reviewer: Reviewer,
+        late: asyncio.Queue[StoredResult],
+        guard: TaskGuard,
     ) -> None:
         more = False
         while True:
@@ -306,6 +313,8 @@ class Leader:
             turn = guard.spawn(self._carry_out(changes, writes, fleet, arrivals, earlier), "turn")
             for giver_id in changes.reviewers:
                 turn.add_done_callback(functools.partial(_then, reviewer.add, giver_id))
+            for result in changes.late_results:
+                turn.add_done_callback(functools.partial(_then, late.put_nowait, result))
             for about in writes.about:
                 self._writing[about] = turn
             turn.add_done_callback(functools.partial(self._carried_out, writes))
@@ -337,6 +346,14 @@ class Leader:
 
     async def _specs(self, job_ids: Sequence[str]) -> Mapping[str, JobSpec]:
         return await self._patiently(functools.partial(self._store.specs, job_ids))
+
+    async def _hear_late(self, late: asyncio.Queue[StoredResult]) -> None:
+        """What comes too late for its task, which is in the database only, tells of its giver."""
+        while True:
+            result = await late.get()
+            task = await self._patiently(functools.partial(self._store.late_vote, result))
+            if task is not None:
+                await self._inbox.put(Arrival([_late(task, result)]))
 
     def _reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
         event: Event = lambda scheduler, _: scheduler.reviewed(giver_id, marks)  # noqa: E731
@@ -432,10 +449,14 @@ class Leader:
         self._inbox.put_nowait(Arrival([event]))
 
 
-def _then(call: Callable[[str], None], argument: str, turn: asyncio.Task[None]) -> None:
+def _then(call: Callable[[T], None], argument: T, turn: asyncio.Task[None]) -> None:
     """Once the turn is written down."""
     if not turn.cancelled() and turn.exception() is None:
         call(argument)
+
+
+def _late(task: Task, result: StoredResult) -> Event:
+    return lambda scheduler, now: scheduler.late(task, result, now)
 
 
 def _submitted(submission: Submission, states: Mapping[str, TaskState]) -> Event:

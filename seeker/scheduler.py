@@ -22,7 +22,7 @@ from seeker.changes import Changes
 from seeker.credit import Credit
 from seeker.fleet import Fleet, News
 from seeker.ledger import Ledger
-from seeker.model import Assignment, Cordon, Giver, Job, Now, Withdrawal
+from seeker.model import Assignment, Cordon, Giver, Job, Now, Task, Withdrawal
 from seeker.placer import JobError, Placer, begin
 from seeker.tasklife import TaskLife
 
@@ -189,6 +189,10 @@ class Scheduler:
         """Results are in the channel's database: from now on they count."""
         for result in results:
             self._for_job(result.job_id, now, self._life.stored, result, now)
+
+    def late(self, task: Task, result: StoredResult, now: Now) -> None:
+        """One of them came when its task was over and no longer in memory."""
+        self._life.late(task, result, now)
 
     def reviewed(self, giver_id: str, marks: Mapping[str, str]) -> None:
         """What this giver decided alone is run again, by task id under which other."""

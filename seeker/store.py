@@ -17,12 +17,13 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from schemas.job import JobSpec
+from schemas.result import StoredResult
 from schemas.states import TaskState
 from seeker import documents
 from seeker.database import Database
 from seeker.documents import Document
 from seeker.fleet import Former
-from seeker.model import Giver, Job, Now
+from seeker.model import Giver, Job, Now, Task
 from seeker.writes import UNFINISHED, Write, Writes
 
 P = ParamSpec("P")
@@ -109,6 +110,25 @@ class Store(Database):
             found = self._jobs.find({"_id": {"$in": list(job_ids)}})
             jobs = [_read(documents.job_from, document) async for document in found]
         return {job.id: job.spec for job in jobs if job is not None}
+
+    async def late_vote(self, result: StoredResult) -> Task | None:
+        """The ended task that a result came too late for, as recorded; but to one call alone, so
+        that what it says of its giver counts once. `None` also if that giver did not try it."""
+        uncounted = {
+            "assignment_id": result.assignment_id,
+            "giver_id": result.giver_id,
+            "uncounted": True,
+        }
+        async with self._translated():
+            task = await self._tasks.find_one_and_update(
+                {"_id": result.task_id, "assignments": {"$elemMatch": uncounted}},
+                {"$unset": {"assignments.$.uncounted": True}},
+            )
+            job = None if task is None else await self._jobs.find_one({"_id": task["job_id"]})
+        known = None if job is None else _read(documents.job_from, job)
+        if task is None or known is None:
+            return None
+        return _read(documents.task_from, task, known)
 
     async def commit(self, writes: Writes) -> None:
         """Write down all of a turn. Repeating it has no further effect."""

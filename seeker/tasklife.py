@@ -64,9 +64,7 @@ class TaskLife:
         if not assignment.live:
             assignment.late = True
             changes.touch(task)
-            if result.digest is not None and task.chosen is not None and not probes.is_probe(task):
-                # It changes nothing any more, but says something of its giver.
-                self._credit.beside(task, _vote_of(result, result.digest), now)
+            self.late(task, result, now)
             log.info("late_result", result_id=result.result_id, state=assignment.state)
             return
         if result.outcome is Outcome.CANCELLED and assignment.unwanted:
@@ -76,6 +74,17 @@ class TaskLife:
             self._vote(task, assignment, _vote_of(result, result.digest), now)
         self._learn(job, assignment, result, now)
         self.end(assignment, AssignmentState.REPORTED, result.reason, now)
+
+    def late(self, task: Task, result: StoredResult, now: Now) -> None:
+        """It changes nothing any more, but says something of its giver."""
+        number = int(result.assignment_id.rpartition("-")[2])
+        if result.digest is None or number <= task.round_began:
+            return
+        vote = _vote_of(result, result.digest)
+        if probes.is_probe(task):
+            self._credit.count(task, vote, now, agrees=probes.right(task, vote))
+        elif task.chosen is not None:
+            self._credit.beside(task, vote, now)
 
     def _learn(self, job: Job, assignment: Assignment, result: StoredResult, now: Now) -> None:
         """What the end of a run says of its giver, and of how long the job's runs take."""

@@ -142,9 +142,10 @@ def _encoded(document: Document) -> RawBSONDocument:
 
 
 def _late(result: StoredResult) -> UpdateOne:
-    """The task is no longer in memory: recorded, without effect."""
+    """The task is no longer in memory: recorded; what it says of its giver is yet to be counted."""
     unrecorded = {"assignment_id": result.assignment_id, "outcome": None}
+    said = {"late": True, "outcome": result.outcome.value, "uncounted": True}
     return UpdateOne(
         {"_id": result.task_id, "assignments": {"$elemMatch": unrecorded}},
-        {"$set": {"assignments.$.late": True, "assignments.$.outcome": result.outcome.value}},
+        {"$set": {f"assignments.$.{name}": value for name, value in said.items()}},
     )

@@ -18,7 +18,7 @@ from runtime.lifecycle import TaskGuard
 from schemas import identifiers, topology
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.heartbeat import Capacity, Heartbeat, Held, Platform
-from schemas.job import ContainerSpec, JobSpec
+from schemas.job import Agreement, ContainerSpec, JobSpec, Placement
 from schemas.result import StoredBatch, StoredResult
 from schemas.states import AssignmentState, GiverState, Outcome
 from seeker import documents, rendering
@@ -92,7 +92,7 @@ class PlayedGiver:
             self.tasks.ack(batch)
         return list(self.held.values())
 
-    async def succeed(self, *assignments: Assignment) -> None:
+    async def succeed(self, *assignments: Assignment, digest: str = "same") -> None:
         """As the channel would tell it."""
         batch = StoredBatch(
             results=tuple(
@@ -105,7 +105,7 @@ class PlayedGiver:
                     outcome=Outcome.SUCCEEDED,
                     exit_code=0,
                     reason="",
-                    digest="same",
+                    digest=digest,
                     stored_at=datetime.now(UTC),
                 )
                 for a in assignments
@@ -225,6 +225,49 @@ async def test_a_silent_giver_is_purged_and_its_task_goes_to_the_next(
 async def _purged(store: Catalogue, giver_id: str) -> bool:
     giver = await store.giver(giver_id)
     return giver is not None and not giver["member"]
+
+
+async def test_a_vote_that_comes_when_its_task_is_over_counts_once_for_its_giver(
+    settings: SeekerSettings, store: Catalogue
+) -> None:
+    agreement = Agreement(replicas=3, quorum=2)
+    async with (
+        running(settings),
+        joined(settings.broker_url, "g1") as first,
+        joined(settings.broker_url, "g2") as second,
+    ):
+        async with joined(settings.broker_url, "g3") as third:
+            await until(lambda: _members(store, 3))
+            submission = await Client(settings).submit(
+                spec().model_copy(update={"agreement": agreement})
+            )
+            (late,) = await third.collect(1)
+        for giver in (first, second):
+            await giver.succeed(*await giver.collect(1))
+        await until(lambda: _ended(store, submission.job_id))
+        await until(lambda: _purged(store, "g3"))
+        for _ in range(2):  # As everything may be told twice.
+            async with joined(settings.broker_url, "g3") as back:
+                await back.succeed(late, digest="other")
+        await until(lambda: _caught(store, "g3"))
+        # Once the end of this one is known, all that was told before has been heard.
+        following = await Client(settings).submit(
+            spec().model_copy(update={"placement": Placement(require='id == "g1"')})
+        )
+        await first.succeed(*await first.collect(1))
+        await until(lambda: _ended(store, following.job_id))
+        giver_document = await store.giver("g3")
+        assert giver_document is not None
+        assert giver_document["standing"]["reputation"]["lies"] == 1
+
+
+async def _members(store: Catalogue, count: int) -> bool:
+    return len(await store.givers()) == count
+
+
+async def _caught(store: Catalogue, giver_id: str) -> bool:
+    giver = await store.giver(giver_id)
+    return giver is not None and giver["standing"]["reputation"]["lies"] > 0
 
 
 async def test_a_cancelled_job_tells_its_giver_to_stop(
