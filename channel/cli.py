@@ -6,34 +6,25 @@ from typing import Any
 
 import click
 
-from channel import rendering, service
+from channel import rendering
 from channel.client import ChannelClient
-from channel.settings import ChannelSettings, ClientSettings
+from channel.settings import ClientSettings
 from runtime.command_line import UserError, async_command, json_option, print_json
-from runtime.http import AddressInUse
-from runtime.logs import configure_logging
+from runtime.lazy_commands import LazyGroup
 from schemas import identifiers
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_at={"serve": "channel.serve:serve"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="seekgive")
 def main() -> None:
     """Keep every result, and answer for them.
 
     All but `serve` ask the running service at CHANNEL_URL.
     """
-
-
-@main.command()
-@async_command
-async def serve() -> None:
-    """Run the service: store results, answer over HTTP."""
-    settings = ChannelSettings.load()
-    configure_logging(settings.log_level, settings.log_format)
-    try:
-        await service.serve(settings)
-    except AddressInUse as error:
-        raise UserError(str(error)) from error
 
 
 @main.command()

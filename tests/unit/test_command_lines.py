@@ -40,7 +40,7 @@ def run(line: str, **env: str) -> Result:
 def test_help_is_given_for_the_command_and_for_each_of_its_own(
     command: click.Group, option: str
 ) -> None:
-    for name in ("", *command.commands):
+    for name in ("", *command.list_commands(click.Context(command))):
         shown = CliRunner().invoke(command, [*name.split(), option])
         assert shown.exit_code == 0
         assert shown.stdout.startswith("Usage: ")
