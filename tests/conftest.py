@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import debian
 from tests.containers import RabbitMq, prepare
+
+OF_DEBIAN = {"rabbitmq", "machine"}
+"""Fixtures that may need the tree."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if wanted & OF_DEBIAN and not session.config.option.collectonly:
+        debian.begin()
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -20,6 +18,8 @@ from docker.models.containers import Container
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+from tests import debian
 
 OFFICIAL_IMAGE = "rabbitmq:3.13"
 BUILT_IMAGE = "seekgive-test-rabbitmq:bookworm"
@@ -117,34 +117,17 @@ def rabbitmq_image() -> str:
 
 
 def _build_rabbitmq_image(client: docker.DockerClient) -> None:
-    missing = [tool for tool in ("debootstrap", "tar") if shutil.which(tool) is None]
-    if missing or os.geteuid() != 0:
+    if trouble := debian.missing():
         raise RuntimeError(
-            f"{OFFICIAL_IMAGE} cannot be pulled; to build one here, run as root with "
-            f"{' and '.join(missing) or 'debootstrap'} installed, or name an image in "
-            "TEST_RABBITMQ_IMAGE"
+            f"{OFFICIAL_IMAGE} cannot be pulled, and none can be built here ({trouble}): run"
+            " as root with debootstrap installed, or name an image in TEST_RABBITMQ_IMAGE"
         )
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     with tempfile.TemporaryDirectory(prefix="rabbitmq-image-") as folder:
-        root = Path(folder, "root")
-        subprocess.run(
-            [
-                "debootstrap",
-                "--variant=minbase",
-                f"--arch={architecture}",
-                "--include=rabbitmq-server",
-                "bookworm",
-                str(root),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
         archive = Path(folder, "root.tar")
         subprocess.run(
             [
                 "tar",
-                f"--directory={root}",
-                "--exclude=./var/cache/apt/archives/*.deb",
+                f"--directory={debian.tree()}",
                 "--exclude=./proc/*",
                 "--exclude=./sys/*",
                 f"--file={archive}",
