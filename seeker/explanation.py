@@ -24,6 +24,8 @@ class Explanation:
     """The best first."""
     refusals: list[Refused]
     """First those that may pass."""
+    short: str = ""
+    """Why the task is not begun though somebody would take it."""
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -33,6 +35,8 @@ class Explanation:
     @property
     def remedy(self) -> str:
         """What has to happen before a task that waits goes out."""
+        if self.short:
+            return self.short
         if self.offers:
             return f"none: it goes to {self.offers[0].giver.id} when it is its turn"
         return placement.remedy(self.refusals)
@@ -63,7 +67,7 @@ class Explanation:
 
 
 def explain(
-    givers: Iterable[Giver], demand: Demand, groups: Collection[str], now: Now
+    givers: Collection[Giver], demand: Demand, groups: Collection[str], now: Now
 ) -> Explanation:
     """
     Args:
@@ -78,7 +82,13 @@ def explain(
             refusals.append(answer)
     offers.sort(key=lambda offer: (offer.score, offer.giver.tie, offer.giver.id))
     refusals.sort(key=lambda refused: (refused.lasting, refused.giver_id))
-    return Explanation(offers=offers, refusals=refusals)
+    would_do = {offer.giver.group for offer in offers}
+    by_id = {giver.id: giver for giver in givers}
+    would_do |= {by_id[each.giver_id].group for each in refusals if not each.lasting}
+    short = ""
+    if would_do and not groups and len(would_do) < demand.owners:
+        short = placement.too_few_owners(len(would_do), demand.owners)
+    return Explanation(offers=offers, refusals=refusals, short=short)
 
 
 def load(givers: Iterable[Giver], live: Iterable[tuple[str, Resources, int]]) -> None:

@@ -15,8 +15,6 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeGuard, TypeVar
 
-import cel
-
 from schemas.heartbeat import Heartbeat
 from schemas.job import Placement
 
@@ -85,6 +83,8 @@ class Expression:
                 f"{text!r} goes through lists {loops} times, at most {LOOPS_AT_MOST} are allowed: "
                 "a nest of them could hold up everybody"
             )
+        import cel  # It brings a terminal application of its own: commands do not wait for that.
+
         try:
             self._program = _without_panic(cel.compile, text)
         except ValueError as error:

@@ -186,6 +186,11 @@ class Task:
         return {a.group for a in self.assignments if a.live or a.giver_id in voted}
 
     @property
+    def killed_by(self) -> dict[str, str]:
+        """By group, a giver on which its process was killed in this round, nobody knows by whom."""
+        return {a.group: a.giver_id for a in self.of_this_round if a.outcome is Outcome.KILLED}
+
+    @property
     def platform(self) -> str:
         """On which it runs or has voted; empty where it can still be any."""
         voted = {vote.giver_id for vote in self.votes}

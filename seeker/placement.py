@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from schemas.heartbeat import Capacity
@@ -37,20 +37,29 @@ class Demand:
     image: str
     resources: Resources
     placement: Placement
+    owners: int
+    """Different ones must have a giver that would do, or no such task is begun."""
     key: str
     """Equal for equal demands."""
 
     @classmethod
     def of(cls, spec: JobSpec) -> Demand:
         container = spec.container
-        return cls(container.image, container.resources, spec.placement, specs.demand_key(spec))
+        return cls(
+            container.image,
+            container.resources,
+            spec.placement,
+            specs.owners_needed(spec),
+            specs.demand_key(spec),
+        )
 
     def on(self, platform: str) -> Demand:
         """The same, but only on this platform."""
         os, _, architecture = platform.partition("/")
         placement = self.placement.model_copy(update={"os": os, "architecture": architecture})
         # A key of its own, also where the demand names the platform already.
-        return Demand(self.image, self.resources, placement, f"{self.key}\non {platform}")
+        key = f"{self.key}\non {platform}"
+        return replace(self, placement=placement, key=key)
 
 
 class Offer(NamedTuple):
@@ -238,6 +247,14 @@ def take(load: Load, needed: Resources, sign: int = 1) -> None:
     load.containers += sign
     if not load.containers:
         load.cpus = 0.0  # Fractions added and taken away leave dust.
+
+
+def too_few_owners(owners: int, needed: int) -> str:
+    """Why a task that needs more is not begun; `owners`: those that have a giver that would do."""
+    return (
+        f"givers of {needed} different owners have to agree, and those of {owners} would do: "
+        "add one of another owner, ask for less, or lower the quorum"
+    )
 
 
 def summarise(refusals: list[Refused]) -> str:

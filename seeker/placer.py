@@ -145,7 +145,11 @@ class Placer:
         placed = 0
         while task.wanted > 0:
             rankings = self._ledger.rankings
-            offer = rankings.best(rankings.key_for(task), task.groups, now.monotonic)
+            key, groups, killed_by = rankings.key_for(task), task.groups, task.killed_by
+            offer = None
+            if killed_by:  # Whoever else runs it finds out whether that was the giver's doing.
+                offer = rankings.best(key, {*groups, *killed_by}, now.monotonic)
+            offer = offer or rankings.best(key, groups, now.monotonic)
             if offer is None:
                 self._note_stuck(task, now)
                 self._note_waiting(task)

@@ -10,7 +10,7 @@ without one is a group by itself), and a heap of the groups by the best offer of
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from seeker.placement import (
     load_after,
     score,
     summarise,
+    too_few_owners,
     unfit,
 )
 
@@ -50,6 +51,8 @@ class Ranking:
         self._fit: dict[str, Attributes] = {}
         self._unfit: dict[str, Attributes] = {}
         """Whether a giver would do when idle, as it described itself in these attributes."""
+        self._witnesses: list[str] = []
+        """Givers of different owners that would do, as many as are needed, or all there are."""
         self.looked_at = 0
         """Givers so far."""
         self.explanation = ""
@@ -92,6 +95,26 @@ class Ranking:
             self._pushed = 0
         return found
 
+    def enough_owners(self) -> bool:
+        """Whether as many have a giver that would do, busy or not, as the demand needs."""
+        if self.demand.owners == 1:
+            return True
+        if self._owners_of(self._witnesses) < self.demand.owners:
+            self._witnesses = []
+            for giver_id in self._fleet.givers:
+                self.looked_at += 1
+                before = self._owners_of(self._witnesses)
+                if self._owners_of([*self._witnesses, giver_id]) > before:
+                    self._witnesses.append(giver_id)
+                    if before + 1 == self.demand.owners:
+                        break
+        return len(self._witnesses) == self.demand.owners
+
+    def _owners_of(self, giver_ids: Sequence[str]) -> int:
+        """Different ones, of the givers that would do."""
+        found = (self._fleet.givers.get(giver_id) for giver_id in giver_ids)
+        return len({g.group for g in found if g is not None and not g.cordon and self._fits(g)})
+
     def shed(self) -> None:
         """Give back the memory. Where there is no offer, those that change are all there may be;
         else everybody is looked at when it is asked next."""
@@ -99,11 +122,14 @@ class Ranking:
             self._seen = -1
         self._groups, self._heads, self._pushed = {}, [], 0
         self._fit, self._unfit = {}, {}
+        self._witnesses = []
 
     def explain(self, now: float) -> None:
         """Bring `explanation` up to date, which means to look at everybody."""
         answers = (consider(giver, self.demand, now) for giver in self._fleet.givers.values())
         self.explanation = summarise([each for each in answers if isinstance(each, Refused)])
+        if self._witnesses and not self.enough_owners():
+            self.explanation = too_few_owners(len(self._witnesses), self.demand.owners)
         self.explained_at = now
 
     def _current(self, group: str) -> _Entry | None:

@@ -70,7 +70,7 @@ class Rankings:
         return key
 
     def best(self, key: str, taken: Collection[str], now: float) -> Offer | None:
-        """As `Ranking.best`."""
+        """As `Ranking.best`; nobody for a task that nobody has yet, where too few would do."""
         ranking = self._rankings[key]
         self._used[key] = ranking
         self._used.move_to_end(key)
@@ -78,5 +78,7 @@ class Rankings:
             self._used.popitem(last=False)[1].shed()
         before = ranking.looked_at
         offer = ranking.best(taken, now)
+        if offer is not None and not taken and not ranking.enough_owners():
+            offer = None
         self.looked_at += 1 + ranking.looked_at - before
         return offer

@@ -44,7 +44,15 @@ def unpack(packed: bytes | JobSpec) -> JobSpec:
 def demand_key(spec: JobSpec) -> str:
     """Equal, and one and the same text, for specs that ask the same of a giver."""
     image, resources = spec.container.image, spec.container.resources
-    return intern("\n".join((image, resources.model_dump_json(), spec.placement.model_dump_json())))
+    asked = (resources.model_dump_json(), spec.placement.model_dump_json())
+    return intern("\n".join((image, *asked, str(owners_needed(spec)))))
+
+
+def owners_needed(spec: JobSpec) -> int:
+    """So many different ones have to agree on a task. One may do where trust is adaptive, and for
+    probes."""
+    rules = spec.agreement
+    return 1 if rules.adaptive or spec.known else rules.quorum
 
 
 def _keep(packed: bytes, spec: JobSpec) -> None:

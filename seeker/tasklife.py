@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 import structlog
@@ -23,6 +23,9 @@ RETRIABLE = frozenset(
     {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.OUTPUT_LIMIT}
 )
 """Bad ends that the user's retries are for; an image that does not exist never will by itself."""
+
+KILLED_BY_ITSELF = 2
+"""Owners on whose givers a task is killed before that counts as its own failure."""
 
 TRY_AGAIN_LONGEST_S = 60.0
 """The longest pause of a task that one giver after the other fails."""
@@ -138,6 +141,10 @@ class TaskLife:
             return
         if self._being_compared(task, now):
             return
+        killed_by = task.killed_by
+        if not task.votes and len(killed_by) >= max(KILLED_BY_ITSELF, rules_of(task).quorum):
+            self._killed_by_itself(task, killed_by.values(), now)
+            return
         match self._judge(task):
             case Decided() as verdict:
                 self._decide(task, verdict, now)
@@ -154,6 +161,19 @@ class TaskLife:
                     task.become(TaskState.PENDING)
             case None:
                 self._arbitrate(task, "no attempt is left", now)
+
+    def _killed_by_itself(self, task: Task, givers: Iterable[str], now: Now) -> None:
+        """Givers of different owners would not all do that to it."""
+        if task.rounds <= task.job.spec.retry.limit:
+            self._begin_round(task, Outcome.KILLED, now)
+            return
+        task.reason = (
+            f"killed by a signal on {', '.join(givers)}, of different owners: that is of its own "
+            "doing; `channel results` shows what each try brought"
+        )
+        self._finish(task, TaskState.FAILED)
+        for assignment in task.live:
+            self._ledger.changes.withdraw(assignment)
 
     def _judge(self, task: Task) -> Verdict | None:
         live = sum(assignment.live for assignment in task.of_this_round)
@@ -233,7 +253,7 @@ class TaskLife:
         succeeded = verdict.chosen.outcome is Outcome.SUCCEEDED
         retry = task.job.spec.retry
         if verdict.chosen.outcome in RETRIABLE and task.rounds <= retry.limit:
-            self._begin_round(task, verdict, now)
+            self._begin_round(task, verdict.chosen.outcome, now)
         else:
             task.chosen = verdict.chosen.result_id
             task.reason = verdict.reason
@@ -254,11 +274,11 @@ class TaskLife:
         if job.pinned_image:
             self._ledger.changes.jobs[job.id] = job
 
-    def _begin_round(self, task: Task, verdict: Decided, now: Now) -> None:
+    def _begin_round(self, task: Task, ended: Outcome, now: Now) -> None:
         """The user allowed for another run."""
         retry = task.job.spec.retry
         pause = min(retry.longest_pause_s, retry.pause_s * 2.0 ** (task.rounds - 1))
-        task.reason = f"retry {task.rounds} of {retry.limit} after {verdict.chosen.outcome}"
+        task.reason = f"retry {task.rounds} of {retry.limit} after {ended}"
         task.earlier_votes += task.votes
         task.votes = []
         task.rounds += 1

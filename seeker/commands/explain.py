@@ -85,7 +85,7 @@ async def plan(as_json: bool, **options: Any) -> None:
         found = await _explain(store, spec, ())
         led = (await store.lease()).valid
     first = found.first(spec.agreement.replicas)
-    remedy = "" if found.offers and led else _remedy(found, (), led=led)
+    remedy = "" if found.offers and led and not found.short else _remedy(found, (), led=led)
     if as_json:
         document = {"tasks": spec.count, "first": first, "remedy": remedy or None}
         print_json({**document, **found.document()})

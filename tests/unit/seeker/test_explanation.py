@@ -273,3 +273,13 @@ def test_a_giver_is_shown_as_the_operator_left_it(world: World) -> None:
     world.command("drain", "g1")
     assert shown() == "draining"
     assert shown(member=False) == "purged"
+
+
+def test_a_task_that_too_few_owners_could_agree_on_is_told_apart(world: World) -> None:
+    world.join("a1", "a2", owner="alice")
+    asked = spec().model_copy(update={"agreement": Agreement(replicas=2, quorum=2)})
+    found = explain(world, asked)
+    assert len(found.offers) == 2
+    assert "those of 1 would do: add one of another owner" in found.remedy
+    world.join("b1", owner="bob")
+    assert explain(world, asked).remedy.startswith("none: it goes to")
