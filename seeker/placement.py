@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from schemas.heartbeat import Capacity
-from schemas.job import JobSpec, Placement, Resources
+from schemas.job import Grants, JobSpec, Placement, Resources
+from schemas.policy import excess
 from schemas.states import GiverState
 from seeker import expression, specs
 from seeker.model import Giver, Load
@@ -36,6 +37,8 @@ class Demand:
 
     image: str
     resources: Resources
+    grants: Grants
+    timeout_s: float
     placement: Placement
     key: str
     """Equal for equal demands."""
@@ -43,14 +46,21 @@ class Demand:
     @classmethod
     def of(cls, spec: JobSpec) -> Demand:
         container = spec.container
-        return cls(container.image, container.resources, spec.placement, specs.demand_key(spec))
+        return cls(
+            container.image,
+            container.resources,
+            container.grants,
+            container.timeout_s,
+            spec.placement,
+            specs.demand_key(spec),
+        )
 
     def on(self, platform: str) -> Demand:
         """The same, but only on this platform."""
         os, _, architecture = platform.partition("/")
         placement = self.placement.model_copy(update={"os": os, "architecture": architecture})
         # A key of its own, also where the demand names the platform already.
-        return Demand(self.image, self.resources, placement, f"{self.key}\non {platform}")
+        return replace(self, placement=placement, key=f"{self.key}\non {platform}")
 
 
 class Offer(NamedTuple):
@@ -104,7 +114,7 @@ def unfit(giver: Giver, demand: Demand) -> Refused | None:
     short = lacking(giver.beat.capacity, demand.resources)
     if short is not None:
         return Refused(giver.id, *short, remedy=MORE, lasting=True)
-    wrong = _mismatch(giver, demand.placement)
+    wrong = excess(giver.beat.policy, demand) or _mismatch(giver, demand.placement)
     return Refused(giver.id, *wrong, lasting=True) if wrong is not None else None
 
 

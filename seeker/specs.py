@@ -43,8 +43,17 @@ def unpack(packed: bytes | JobSpec) -> JobSpec:
 
 def demand_key(spec: JobSpec) -> str:
     """Equal, and one and the same text, for specs that ask the same of a giver."""
-    image, resources = spec.container.image, spec.container.resources
-    return intern("\n".join((image, resources.model_dump_json(), spec.placement.model_dump_json())))
+    container = spec.container
+    parts = container.resources, container.grants, spec.placement
+    return intern(
+        "\n".join(
+            (
+                container.image,
+                str(container.timeout_s),
+                *(part.model_dump_json() for part in parts),
+            )
+        )
+    )
 
 
 def _keep(packed: bytes, spec: JobSpec) -> None:
