@@ -42,6 +42,7 @@ from giver.hardening import (
     container_name,
 )
 from giver.output import Output, Sink
+from giver.policy import NO_NETWORK, NO_POLICY, OwnersPolicy
 from giver.settings import GiverSettings
 from giver.workers import Workers
 from schemas.heartbeat import Platform
@@ -68,9 +69,12 @@ class _Client(APIClient):
 class DockerEngine:
     """Containers of one giver on one Docker."""
 
-    def __init__(self, giver_id: str, settings: GiverSettings) -> None:
+    def __init__(
+        self, giver_id: str, settings: GiverSettings, policy: OwnersPolicy = NO_POLICY
+    ) -> None:
         self._giver_id = giver_id
         self._settings = settings
+        self._policy = policy
         self._threads = threading.local()
         self._clients: list[_Client] = []
         self._calls = Workers("docker", _CALL_THREADS)
@@ -92,6 +96,10 @@ class DockerEngine:
     async def missing_limits(self) -> tuple[str, ...]:
         """What this Docker cannot limit: `memory`, `swap`, `CPUs`, `processes`."""
         return await self._calls.run(self._missing_limits)
+
+    async def missing_grants(self) -> tuple[str, ...]:
+        """What the owner's policy grants and this Docker has not, e.g. `runtime runsc`."""
+        return await self._calls.run(self._missing_grants)
 
     async def images(self) -> Sequence[str]:
         present = await self._calls.run(self._list_images)
@@ -242,6 +250,16 @@ class DockerEngine:
         }
         return tuple(name for name, field in named.items() if not info.get(field))
 
+    def _missing_grants(self) -> tuple[str, ...]:
+        granted = self._policy.grants
+        with translated("tell of its networks and runtimes"):
+            client = self._client()
+            networks = {NO_NETWORK, *(network["Name"] for network in client.networks())}
+            runtimes = client.info().get("Runtimes") or {}
+        missing = [] if granted.network in networks else [f"network {granted.network}"]
+        missing += [f"runtime {name}" for name in granted.runtimes if name not in runtimes]
+        return tuple(missing)
+
     def _list_images(self) -> list[dict[str, Any]]:
         with translated("list images"):
             listed: list[dict[str, Any]] = self._client().images()
@@ -300,6 +318,7 @@ class DockerEngine:
             init=self._init,
             host_cpus=self._host_cpus,
             log_bytes=self._settings.output_limit,
+            network=self._policy.grants.network,
         )
         client = self._client()
         with translated("create the container"):

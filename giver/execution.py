@@ -42,6 +42,7 @@ from giver.trees import TreeRefused
 from runtime.transfers import DataError
 from schemas.assignment import Assignment
 from schemas.heartbeat import Progress
+from schemas.policy import Policy, excess
 from schemas.result import Usage
 from schemas.states import AssignmentState, Outcome
 
@@ -61,6 +62,10 @@ class _Cancelled(Exception):
     """While its image or files were on their way."""
 
 
+class _NotAllowed(Exception):
+    """By the owner of this giver; others may allow it."""
+
+
 class Execution:
     """Runs once. Its container is left in place: it goes only when the result is written down."""
 
@@ -75,6 +80,7 @@ class Execution:
         container: Container | None = None,
         gpus: tuple[int, ...] = (),
         frozen_s: Callable[[float], float] = lambda _: 0.0,
+        policy: Policy = Policy(),
     ) -> None:
         """
         Args:
@@ -90,6 +96,7 @@ class Execution:
         self._on_state = on_state
         self._on_progress = on_progress
         self._gpus = gpus
+        self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._ended_by: EndedBy | None = None
@@ -127,7 +134,7 @@ class Execution:
         except RequestRefused as error:
             # Docker will not have it so, whichever giver asks: as `docker run` says it.
             return Finding(outcome=Outcome.FAILED, exit_code=125, reason=str(error))
-        except (EngineError, DataError) as error:
+        except (EngineError, DataError, _NotAllowed) as error:
             return Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         finally:
             self._deadline.cancel()
@@ -162,9 +169,12 @@ class Execution:
 
     async def _attempt(self) -> Finding:
         reference = self.assignment.container.image
+        if self.container is None:
+            self._check_allowed()
         image = await self._patiently(lambda: self._engine.find_image(reference))
         if self.container is None:
             image = image or await self._pull(reference)
+            self._check_allowed(image.digest)
             plan = await self._plan(image)
             self.container = await self._patiently(lambda: self._engine.create(plan))
         if self._ended_by is not None and self.container.fresh:
@@ -224,6 +234,12 @@ class Execution:
         except DataError as error:
             return replace(finding, outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         return replace(finding, files=files)
+
+    def _check_allowed(self, digest: str | None = None) -> None:
+        """The intake did, but a restart may have brought another policy, and a pull the digest."""
+        over = excess(self._policy, self.assignment.container, digest)
+        if over is not None:
+            raise _NotAllowed(f"the giver's owner {over.reason}")
 
     def _ran_s(self, end: Exit) -> float | None:
         """The time that it stood still is nobody's measure of speed."""

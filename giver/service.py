@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from broker import Link
+from giver import policy_file
 from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import Engine, EngineFacts
@@ -57,10 +58,11 @@ class GiverService:
 
         Raises:
             IdentityError: the state folder cannot be used, or is in use.
-            SettingsError: the broker's URL is none.
+            SettingsError: the broker's URL is none, or the owner's policy cannot be used.
         """
         self._settings = settings
         self._guard = guard
+        self._policy = policy_file.read(settings.policy, settings.state_dir)
         self._link = Link(settings.broker_url, name="giver", topology=(RESULTS, HEARTBEATS, LOGS))
         self._state_dir = StateDir(settings.state_dir)
         try:
@@ -70,7 +72,7 @@ class GiverService:
             self._state_dir.close()
             raise
         giver_id = self.giver_id
-        self._engine: Engine = engine or DockerEngine(giver_id, settings)
+        self._engine: Engine = engine or DockerEngine(giver_id, settings, self._policy.policy)
         self._data = Data(settings)
         self._metrics = Metrics()
         self._pulse = Pulse(
@@ -90,7 +92,8 @@ class GiverService:
             self._metrics,
             on_confirmed=self._on_confirmed,
         )
-        has = capacity(settings, None)
+        policy = self._policy.policy.of_a_task()
+        has = capacity(settings, None, self._policy.policy)
         self._slots = Slots(has, backlog(settings, has))
         self._described = Described(
             giver_id=giver_id,
@@ -100,6 +103,7 @@ class GiverService:
             owner=settings.owner,
             labels=settings.labels,
             platform=host_platform(),
+            policy=policy,
             speed=settings.speed,
         )
         self._facts: EngineFacts | None = None
@@ -118,6 +122,7 @@ class GiverService:
             guard,
             self._described.platform,
             record.frozen_s,
+            policy,
         )
         limits = settings.limits()
         self.steward = Steward(
@@ -152,6 +157,7 @@ class GiverService:
             self._health,
             self._metrics,
             self.live_logs,
+            policy,
         )
         self._watch = Watch(
             settings,
@@ -215,8 +221,15 @@ class GiverService:
         log.info("giver_stopped", giver_id=self.giver_id)
 
     def config(self) -> list[dict[str, Any]]:
-        """The settings in force and where each came from."""
-        return self._settings.explained()
+        """The settings and the owner's policy in force, and where each came from."""
+        policy, source = self._policy.policy, self._policy.source
+        return [
+            *self._settings.explained(),
+            *(
+                {"variable": f"policy.{key}", "value": value, "source": source}
+                for key, value in policy.items()
+            ),
+        ]
 
     async def _finish(self) -> None:
         """Until there is nothing more to do, or to wait for, as all stands still."""
@@ -323,7 +336,7 @@ class GiverService:
         """Docker answered for the first time: it knows better than the host."""
         self._facts = facts
         self._described.platform = self._runner.platform = facts.platform
-        has = capacity(self._settings, facts)
+        has = capacity(self._settings, facts, self._policy.policy)
         self._slots.resize(has, backlog(self._settings, has))
 
     def _on_images(self, images: tuple[str, ...]) -> None:

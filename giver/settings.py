@@ -56,6 +56,11 @@ class GiverSettings(GiverAddress):
     """`None`: made once and kept in `state_dir`."""
     owner: Annotated[str, Field(max_length=200)] = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    policy: Path | None = None
+    """The owner's policy file; `None`: `policy.yaml` in `state_dir`, if there is one."""
+    cgroup_parent: str | None = None
+    """Under which all containers go, as Docker takes it; `None`: one made for the policy's `host`
+    limits, or Docker's own where there are none."""
 
     cpus: Annotated[float, Field(gt=0)] | None = None
     memory: Annotated[ByteSize, Field(gt=0)] | None = None

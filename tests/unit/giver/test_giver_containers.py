@@ -21,7 +21,7 @@ from giver.engine import (
 from giver.hardening import container_config
 from giver.reaper import overdue, sort_found
 from schemas.assignment import Assignment
-from schemas.job import GIB, MIB, ContainerSpec, Resources
+from schemas.job import GIB, MIB, ContainerSpec, Grants, Resources
 
 JOB = "01JD0000000000000000000000"
 
@@ -51,6 +51,33 @@ def test_a_container_is_hardened() -> None:
 )
 def test_it_never_runs_as_root(user: str, expected: str) -> None:
     assert config(user)["User"] == expected
+
+
+def test_nothing_beyond_that_is_there_unless_granted() -> None:
+    granted = config(grants=Grants(network=True, capabilities=("NET_RAW",), runtime="runsc"))
+    host = granted["HostConfig"]
+    assert (host["NetworkMode"], granted["NetworkDisabled"]) == ("bridge", False)
+    assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], ["NET_RAW"])
+    assert (host["Runtime"], host["ReadonlyRootfs"]) == ("runsc", True)
+    assert not {"CapAdd", "Runtime", "CgroupParent"} & config()["HostConfig"].keys()
+
+
+@pytest.mark.parametrize(
+    ("user", "grants", "expected"),
+    [
+        ("app", Grants(network=True, runtime="runsc"), "app"),
+        ("", Grants(network=True), "65534:65534"),
+        ("app", Grants(writable_root=True), "app"),
+        ("", Grants(writable_root=True), ""),
+        ("app", Grants(capabilities=("NET_RAW",)), "0:0"),
+    ],
+)
+def test_capabilities_and_a_writable_root_come_with_a_user_who_can_use_them(
+    user: str, grants: Grants, expected: str
+) -> None:
+    made = config(user, grants=grants)
+    assert made["User"] == expected
+    assert made["HostConfig"]["ReadonlyRootfs"] is not grants.writable_root
 
 
 def test_tmp_is_sized_by_disk_and_memory() -> None:
