@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from giver import parent_cgroup
 from giver.docker_errors import explanation, pull_error, status, translated
 from giver.docker_follow import Followers
 from giver.docker_tail import DockerTail
@@ -42,6 +43,7 @@ from giver.hardening import (
     container_name,
 )
 from giver.output import Output, Sink
+from giver.parent_cgroup import NO_PARENT, Parent, Wanted
 from giver.policy import NO_NETWORK, NO_POLICY, OwnersPolicy
 from giver.settings import GiverSettings
 from giver.workers import Workers
@@ -89,6 +91,7 @@ class DockerEngine:
         self._init = True
         self._host_cpus: float | None = None
         self._root_dir: str | None = None
+        self._parent = NO_PARENT
 
     async def probe(self) -> EngineFacts:
         return await self._probes.run(self._probe)
@@ -141,7 +144,9 @@ class DockerEngine:
     ) -> Exit:
         def work() -> Exit:
             with translated("follow the container"):
-                return self._followers.follow(self._client(), container, output, started)
+                return self._followers.follow(
+                    self._client(), container, output, started, self._parent.name
+                )
 
         return await self._following.run(work)
 
@@ -178,6 +183,7 @@ class DockerEngine:
             workers.close()
         for client in self._clients:
             client.close()
+        parent_cgroup.remove(self._parent)
 
     async def _pull(self, reference: str) -> Image:
         began = time.monotonic()
@@ -233,11 +239,23 @@ class DockerEngine:
                 info = client.info()
                 self._host_cpus = float(info["NCPU"])
                 self._root_dir = info.get("DockerRootDir")
+                self._parent = self._establish_parent(info.get("CgroupDriver") or "")
         return EngineFacts(
             version=version["Version"],
             platform=Platform(os=version["Os"], architecture=version["Arch"]),
             root_dir=self._root_dir,
+            parent=self._parent,
         )
+
+    def _establish_parent(self, driver: str) -> Parent:
+        settings, host = self._settings, self._policy.host
+        wanted = Wanted(
+            name=settings.cgroup_parent,
+            cpus=host.cpus,
+            memory_bytes=None if host.memory is None else int(host.memory),
+            measured=settings.idle_cpu is not None,
+        )
+        return parent_cgroup.establish(wanted, self._giver_id, driver)
 
     def _missing_limits(self) -> tuple[str, ...]:
         with translated("tell of itself"):
@@ -319,6 +337,7 @@ class DockerEngine:
             host_cpus=self._host_cpus,
             log_bytes=self._settings.output_limit,
             network=self._policy.grants.network,
+            cgroup_parent=self._parent.name,
         )
         client = self._client()
         with translated("create the container"):

@@ -16,6 +16,7 @@ from giver.docker_engine import DockerEngine
 from giver.engine import EngineError, EngineFacts
 from giver.execution import Execution
 from giver.host import data_folder
+from giver.parent_cgroup import Parent
 from giver.policy import DOCUMENTED, NO_POLICY
 from giver.policy_file import PolicyInForce
 from giver.settings import GiverSettings
@@ -76,6 +77,7 @@ class Doctor:
         yield self._disk(facts)
         if facts is not None:
             yield await self._limits()
+            yield together(facts.parent)
             yield await self._grants()
             yield await self._container()
         await self._engine.close()
@@ -224,6 +226,19 @@ def limits(missing: tuple[str, ...]) -> Check:
         remedy="enable these cgroup controllers; on Debian and Ubuntu boot the kernel with "
         "cgroup_enable=memory swapaccount=1",
     )
+
+
+def together(parent: Parent) -> Check:
+    """Of the control group that all tasks are in."""
+    if parent.problem:
+        return Check(
+            name="limits of all tasks",
+            verdict="failed",
+            found=parent.problem,
+            remedy=parent.remedy,
+        )
+    found = f"by the control group {parent.name}" if parent.name else "none beyond each task's own"
+    return Check(name="limits of all tasks", verdict="ok", found=found)
 
 
 def grants(missing: tuple[str, ...]) -> Check:

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from giver.cgroups import NO_TRAFFIC, Traffic
 from giver.output import Output, Sink
+from giver.parent_cgroup import NO_PARENT, Parent
 from schemas.heartbeat import Platform
 from schemas.job import ContainerSpec
 
@@ -80,6 +82,8 @@ class EngineFacts:
     platform: Platform
     root_dir: str | None = None
     """Where images and containers are kept, if that is on this host."""
+    parent: Parent = NO_PARENT
+    """The control group that all our containers are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class Exit:
     wall_s: float | None = None
     cpu_s: float | None = None
     peak_memory_bytes: int | None = None
+    traffic: Traffic = NO_TRAFFIC
     exact_output: bool = True
     """False: the output was read back from a log that cannot be trusted with it."""
 

@@ -201,6 +201,7 @@ class Execution:
                 wall_s=self._ran_s(end),
                 cpu_s=end.cpu_s,
                 peak_memory_bytes=end.peak_memory_bytes,
+                **end.traffic._asdict(),
                 pull_s=image.pull_s if image else None,
             ),
             image_digest=image.digest if image else None,

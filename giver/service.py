@@ -11,14 +11,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from broker import Link
-from giver import policy_file
+from giver import parent_cgroup, policy_file
 from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import Engine, EngineFacts
 from giver.health import Health
 from giver.heartbeat import DEADLINE_S, Described, Pulse, compose
 from giver.host import backlog, capacity, data_folder, host_platform
-from giver.host_load import look
+from giver.host_load import HostLoad
 from giver.identity import StateDir
 from giver.intake import Intake
 from giver.journal import Journal, Snapshot
@@ -125,10 +125,11 @@ class GiverService:
             policy,
         )
         limits = settings.limits()
+        load = HostLoad(limits, lambda: data_folder(settings, self._facts), self._our_cpu_s)
         self.steward = Steward(
             limits,
             record,
-            lambda: look(limits, lambda: data_folder(settings, self._facts)),
+            load.look,
             settings.owner_check_interval_s,
             self._health,
             self._runner,
@@ -338,6 +339,18 @@ class GiverService:
         self._described.platform = self._runner.platform = facts.platform
         has = capacity(self._settings, facts, self._policy.policy)
         self._slots.resize(has, backlog(self._settings, has))
+
+        if facts.parent.problem:
+            log.warning(
+                "tasks_not_limited_together",
+                reason=facts.parent.problem,
+                remedy=facts.parent.remedy,
+            )
+
+    def _our_cpu_s(self) -> float | None:
+        if self._facts is None or not self._facts.parent.name:
+            return None
+        return parent_cgroup.cpu_s(self._facts.parent.name)
 
     def _on_images(self, images: tuple[str, ...]) -> None:
         if images != self._described.images:

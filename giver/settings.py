@@ -108,6 +108,10 @@ class GiverSettings(GiverAddress):
     """When to give, as `mon-fri 18:00-08:00, sat-sun` by the host's clock; `None`: always."""
     idle_sessions: bool = False
     """Give only while nobody is logged in."""
+    idle_cpu: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Give only while others use no more than this share of the host's CPUs..."""
+    idle_for_s: Annotated[float, Field(ge=0)] = 10.0
+    """...and have not for so long."""
     not_on_battery: bool = False
     min_free_disk: Annotated[ByteSize, Field(ge=0)] | None = None
     """With less than that free where Docker keeps its data, nothing new is taken."""
@@ -124,6 +128,8 @@ class GiverSettings(GiverAddress):
             hours=self.hours,
             no_sessions=self.idle_sessions,
             no_battery=self.not_on_battery,
+            others_cpu=self.idle_cpu,
+            idle_for_s=self.idle_for_s,
             min_free_disk=self.min_free_disk,
             at_limit=self.at_limit,
         )

@@ -170,8 +170,8 @@ class GiverProcess:
         self._environment = {
             **os.environ,
             **{
-                f"GIVER_{name.upper()}": str(value)
-                for name, value in settings.model_dump(exclude_defaults=True).items()
+                f"GIVER_{name.upper()}": str(getattr(settings, name))
+                for name in settings.model_dump(exclude_defaults=True)
             },
         }
         self.process: asyncio.subprocess.Process | None = None
