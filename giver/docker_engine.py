@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from docker import APIClient
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 from tenacity import (
     AsyncRetrying,
@@ -27,6 +27,7 @@ from giver.engine import (
     Container,
     CreateAgain,
     EngineFacts,
+    EngineFailed,
     EngineUnavailable,
     Exit,
     Image,
@@ -45,9 +46,11 @@ from giver.hardening import (
 from giver.output import Output, Sink
 from giver.parent_cgroup import NO_PARENT, Parent, Wanted
 from giver.policy import NO_NETWORK, NO_POLICY, OwnersPolicy
+from giver.pull_progress import PullProgress
+from giver.pulled_images import PulledImages
 from giver.settings import GiverSettings
 from giver.workers import Workers
-from schemas.heartbeat import Platform
+from schemas.heartbeat import Platform, Pull
 
 log = structlog.get_logger(__name__)
 
@@ -72,11 +75,17 @@ class DockerEngine:
     """Containers of one giver on one Docker."""
 
     def __init__(
-        self, giver_id: str, settings: GiverSettings, policy: OwnersPolicy = NO_POLICY
+        self,
+        giver_id: str,
+        settings: GiverSettings,
+        policy: OwnersPolicy = NO_POLICY,
+        pulled: PulledImages | None = None,
     ) -> None:
+        """`pulled`: to note what is pulled and used."""
         self._giver_id = giver_id
         self._settings = settings
         self._policy = policy
+        self._pulled_images = pulled
         self._threads = threading.local()
         self._clients: list[_Client] = []
         self._calls = Workers("docker", _CALL_THREADS)
@@ -88,6 +97,7 @@ class DockerEngine:
         self._followers = Followers(on_init_missing=self._do_without_init)
         self._images: dict[str, Image] = {}
         self._pulls: dict[str, asyncio.Task[Image]] = {}
+        self._progress: dict[str, PullProgress] = {}
         self._init = True
         self._host_cpus: float | None = None
         self._root_dir: str | None = None
@@ -132,7 +142,16 @@ class DockerEngine:
             pull.add_done_callback(lambda done: self._pulled(reference, done))
         return await asyncio.shield(pull)
 
+    def pulls(self) -> Sequence[Pull]:
+        return [progress.told() for progress in self._progress.values()]
+
+    async def remove_image(self, reference: str, image_id: str) -> bool:
+        self._images.pop(reference, None)
+        return await self._calls.run(lambda: self._remove_image(reference, image_id))
+
     async def create(self, plan: Plan) -> Container:
+        if self._pulled_images is not None:
+            self._pulled_images.used(plan.spec.image)
         try:
             return await self._calls.run(lambda: self._create(plan))
         except CreateAgain:
@@ -194,19 +213,25 @@ class DockerEngine:
             reraise=True,
         )
         log.info("pull_started", image=reference)
+        progress = self._progress[reference] = PullProgress(reference)
+        before = {image["Id"] for image in await self._calls.run(self._list_images)}
         async for attempt in retrying:
             with attempt:
-                await self._pulling.run(lambda: self._pull_once(reference))
+                await self._pulling.run(lambda: self._pull_once(reference, progress))
         image = await self._calls.run(lambda: self._inspect_image(reference))
         if image is None:
             raise ImageUnusable(f"image {reference} was pulled but is not there")
         pull_s = time.monotonic() - began
         log.info("pull_done", image=reference, seconds=round(pull_s, 3))
         self._images[reference] = image
+        if self._pulled_images is not None and image.id not in before:
+            self._pulled_images.pulled(reference, image.id)
+            await self._calls.run(self._pulled_images.save)
         return Image(id=image.id, digest=image.digest, user=image.user, pull_s=pull_s)
 
     def _pulled(self, reference: str, pull: asyncio.Task[Image]) -> None:
         del self._pulls[reference]
+        self._progress.pop(reference, None)
         if not pull.cancelled() and (error := pull.exception()) is not None:
             log.warning("pull_failed", image=reference, reason=str(error))
 
@@ -304,12 +329,14 @@ class DockerEngine:
             user=(found.get("Config") or {}).get("User") or "",
         )
 
-    def _pull_once(self, reference: str) -> None:
+    def _pull_once(self, reference: str, progress: PullProgress) -> None:
         """
         Raises:
             ImageUnusable, PullInterrupted
+            EngineFailed: the credentials cannot be read.
         """
         client = self._client(self._settings.pull_inactivity_s)
+        self._log_in(client)
         give_up_at = time.monotonic() + self._settings.pull_deadline_s
         try:
             with translated(f"pull image {reference}"):
@@ -317,6 +344,7 @@ class DockerEngine:
                     for event in client.pull(reference, stream=True, decode=True):
                         if "error" in event:
                             raise pull_error(reference, event["error"], 0)
+                        progress.feed(event)
                         if time.monotonic() > give_up_at:
                             raise PullInterrupted(
                                 f"pulling image {reference} took longer than "
@@ -327,6 +355,29 @@ class DockerEngine:
         except EngineUnavailable as error:
             # Silence during a pull is the registry's more often than Docker's.
             raise PullInterrupted(f"pulling image {reference} broke off: {error}") from error
+
+    def _log_in(self, client: Any) -> None:
+        """The owner may have logged in to another registry meanwhile."""
+        file = self._settings.docker_config
+        try:
+            client.reload_config(None if file is None else str(file))
+        except (DockerException, ValueError) as error:
+            raise EngineFailed(f"credentials of registries cannot be read: {error}") from error
+
+    def _remove_image(self, reference: str, image_id: str) -> bool:
+        found = self._inspect_image(reference)
+        if found is None or found.id != image_id:
+            return True
+        with translated(f"remove image {reference}"):
+            try:
+                self._client().remove_image(reference)
+            except NotFound:
+                return True
+            except APIError as error:
+                if status(error) != 409:  # 409: a container holds it.
+                    raise
+                return False
+        return True
 
     def _create(self, plan: Plan) -> Container:
         name = container_name(self._giver_id, plan.assignment_id)

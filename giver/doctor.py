@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from broker import BrokerUnreachable, Link
-from giver import policy_file
+from giver import policy_file, registries
 from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import EngineError, EngineFacts
@@ -70,6 +70,7 @@ class Doctor:
     async def checks(self) -> AsyncIterator[Check]:
         yield self._state_folder()
         yield self._policy_check()
+        yield self._registries()
         yield clock()
         yield await self._broker()
         facts, docker = await self._docker()
@@ -108,6 +109,20 @@ class Doctor:
                 remedy=f"mend the file: the giver does not start with it; see {DOCUMENTED}",
             )
         return Check(name="policy", verdict="ok", found=self._policy.source)
+
+    def _registries(self) -> Check:
+        try:
+            names = registries.known(self._settings.docker_config)
+        except SettingsError as error:
+            return Check(
+                name="registries",
+                verdict="failed",
+                found=str(error),
+                remedy="log in again with `docker login REGISTRY` as the giver's user, or name a "
+                "file with GIVER_DOCKER_CONFIG",
+            )
+        found = f"credentials for {', '.join(names)}" if names else "no credentials: public ones"
+        return Check(name="registries", verdict="ok", found=found)
 
     async def _broker(self) -> Check:
         try:

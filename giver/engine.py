@@ -23,7 +23,7 @@ from typing import Protocol
 from giver.cgroups import NO_TRAFFIC, Traffic
 from giver.output import Output, Sink
 from giver.parent_cgroup import NO_PARENT, Parent
-from schemas.heartbeat import Platform
+from schemas.heartbeat import Platform, Pull
 from schemas.job import ContainerSpec
 
 
@@ -186,6 +186,16 @@ class Engine(Protocol):
         Raises:
             ImageUnusable: it does not exist, or is none for this host.
             PullInterrupted: the registry could not be reached.
+        """
+
+    def pulls(self) -> Sequence[Pull]:
+        """How far those are that are on their way."""
+
+    async def remove_image(self, reference: str, image_id: str) -> bool:
+        """Take the reference off the image, which goes if it has no other; whether it is off.
+
+        A container that was made from it holds it. A reference that names another image by now is
+        left alone, and counts as off.
         """
 
     async def create(self, plan: Plan) -> Container:

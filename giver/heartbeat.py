@@ -13,7 +13,7 @@ from broker import BrokerError, Link, LinkStopped, Publisher
 from giver.health import Health
 from giver.ledger import Ledger
 from giver.slots import Slots
-from schemas.heartbeat import Heartbeat, Platform, Speed
+from schemas.heartbeat import Heartbeat, Platform, Pull, Speed
 from schemas.policy import Policy
 from schemas.topology import HEARTBEATS
 
@@ -45,6 +45,7 @@ class Described:
     policy: Policy = _NO_POLICY
     speed: Speed | None = None
     images: tuple[str, ...] = ()
+    pulls: tuple[Pull, ...] = ()
 
 
 def compose(
@@ -74,6 +75,7 @@ def compose(
         backlog=slots.backlog,
         policy=described.policy,
         images=described.images[:IMAGES_MAX],
+        pulls=described.pulls,
         inventory=ledger.inventory(),
         refusals=ledger.tell_refusals(),
     )

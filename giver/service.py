@@ -11,10 +11,11 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from broker import Link
-from giver import parent_cgroup, policy_file
+from giver import parent_cgroup, policy_file, registries
 from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import Engine, EngineFacts
+from giver.eviction import Evictor, used_share
 from giver.health import Health
 from giver.heartbeat import DEADLINE_S, Described, Pulse, compose
 from giver.host import backlog, capacity, data_folder, host_platform
@@ -27,6 +28,7 @@ from giver.live_logs import LOG_DEADLINE_S, LOG_WINDOW, LiveLogs
 from giver.metrics import Metrics
 from giver.outbox import Outbox
 from giver.owner_record import OwnerRecord
+from giver.pulled_images import PulledImages
 from giver.runner import Runner
 from giver.settings import GiverSettings
 from giver.slots import Slots
@@ -58,11 +60,14 @@ class GiverService:
 
         Raises:
             IdentityError: the state folder cannot be used, or is in use.
-            SettingsError: the broker's URL is none, or the owner's policy cannot be used.
+            SettingsError: the broker's URL is none, or the owner's policy or the credentials of
+                registries cannot be used.
         """
         self._settings = settings
         self._guard = guard
         self._policy = policy_file.read(settings.policy, settings.state_dir)
+        if settings.docker_config is not None:
+            registries.known(settings.docker_config)
         self._link = Link(settings.broker_url, name="giver", topology=(RESULTS, HEARTBEATS, LOGS))
         self._state_dir = StateDir(settings.state_dir)
         try:
@@ -72,7 +77,10 @@ class GiverService:
             self._state_dir.close()
             raise
         giver_id = self.giver_id
-        self._engine: Engine = engine or DockerEngine(giver_id, settings, self._policy.policy)
+        pulled = PulledImages(settings.state_dir)
+        self._engine: Engine = engine or DockerEngine(
+            giver_id, settings, self._policy.policy, pulled
+        )
         self._data = Data(settings)
         self._metrics = Metrics()
         self._pulse = Pulse(
@@ -160,6 +168,15 @@ class GiverService:
             self.live_logs,
             policy,
         )
+        evictor = Evictor(
+            self._engine,
+            pulled,
+            self._metrics,
+            settings.evict_above,
+            settings.evict_below,
+            used_share=lambda: used_share(data_folder(settings, self._facts)),
+            in_use=lambda: {each.container.image for each in self._ledger.unfinished.values()},
+        )
         self._watch = Watch(
             settings,
             self._engine,
@@ -168,6 +185,7 @@ class GiverService:
             self._journal,
             self._health,
             self._metrics,
+            evictor,
             on_facts=self._on_facts,
             on_images=self._on_images,
         )
@@ -321,6 +339,7 @@ class GiverService:
             )
 
     def _beat(self, session: str, sequence: int) -> Heartbeat:
+        self._described.pulls = tuple(self._engine.pulls())
         return compose(self._described, session, sequence, self._health, self._slots, self._ledger)
 
     def _on_confirmed(self) -> None:

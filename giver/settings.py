@@ -50,6 +50,8 @@ class GiverSettings(GiverAddress):
     broker_url: str
     docker_host: str | None = None
     """`None`: as the docker command line finds it."""
+    docker_config: Path | None = None
+    """The file with the credentials of registries; `None`: as the docker command line finds it."""
     state_dir: Path = Path("/var/lib/giver")
     """Holds the id and the journal; used by one giver at a time."""
     id: GiverId | None = None
@@ -92,6 +94,10 @@ class GiverSettings(GiverAddress):
     """A transfer of a file in which nothing moves for so long is broken off, and begun again."""
     transfer_patience_s: Annotated[float, Field(ge=0)] = 600.0
     """After so long it is not begun again."""
+    evict_above: Annotated[float, Field(ge=0, le=1)] = 0.85
+    """With a larger share of Docker's disk in use, images pulled by this giver go..."""
+    evict_below: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """...until no more than this share is."""
     stop_grace_s: Annotated[int, Field(ge=0)] = 10
     """Between SIGTERM and SIGKILL."""
     stop_mode: Literal["hand_over", "drain"] = "hand_over"
