@@ -74,6 +74,9 @@ class DoNothing:
     ) -> Tail:
         return _NoTail()
 
+    async def written_bytes(self, container: Container) -> int:  # noqa: ARG002
+        return 0
+
     async def pause(self, container: Container) -> None:
         pass
 

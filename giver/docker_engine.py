@@ -175,6 +175,9 @@ class DockerEngine:
     def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> DockerTail:
         return DockerTail(self._tailing, self._client, container.id, lines, follow, sink)
 
+    async def written_bytes(self, container: Container) -> int:
+        return await self._calls.run(lambda: self._written_bytes(container.id))
+
     async def pause(self, container: Container) -> None:
         await self._calls.run(lambda: self._pause(container.id))
 
@@ -436,6 +439,11 @@ class DockerEngine:
             except APIError as error:
                 if status(error) != 409:  # 409: it does not run.
                     raise
+
+    def _written_bytes(self, container_id: str) -> int:
+        with translated("measure the container"):
+            listed = self._client().containers(size=True, filters={"id": container_id})
+        return int(listed[0].get("SizeRw") or 0) if listed else 0
 
     def _pause(self, container_id: str) -> None:
         with translated("pause the container"):

@@ -223,6 +223,9 @@ class Engine(Protocol):
     def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> Tail:
         """What it has written, the last `lines`, and with `follow` what it writes from now on."""
 
+    async def written_bytes(self, container: Container) -> int:
+        """What its own root holds beyond the image; 0: it is gone."""
+
     async def pause(self, container: Container) -> None:
         """It stands still until resumed; one that does already, or has ended, is no error."""
 

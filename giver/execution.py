@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from giver.data import Data, OutputsMissing
+from giver.disk_quota import DiskQuota
 from giver.engine import (
     CommandNotRunnable,
     Container,
@@ -108,6 +109,8 @@ class Execution:
         self._deadline = Deadline(self._loop, lambda: self._end(EndedBy.TIMEOUT))
         self._frost = Frost(engine, self._deadline, frozen=None if container else False)
         self._frozen_s = frozen_s
+        disk_bytes = assignment.container.resources.disk_bytes
+        self._quota = DiskQuota(engine, disk_bytes, self._overfills)
         self._stopping: asyncio.Task[None] | None = None
         self._interrupted = False
         self._away_since: float | None = None
@@ -139,6 +142,7 @@ class Execution:
         finally:
             self._deadline.cancel()
             self._frost.close()
+            self._quota.close()
             if self._stopping is not None:
                 self._stopping.cancel()
 
@@ -283,9 +287,7 @@ class Execution:
             try:
                 await asyncio.to_thread(self._data.check_size, self.assignment)
             except TreeRefused as error:
-                self._overfull = f"/out {error}"
-                self._end(EndedBy.DISK)
-                return
+                return self._overfills(f"/out {error}")
             except OSError as error:
                 log.warning("outputs_not_seen", reason=str(error))
             took = self._loop.time() - began
@@ -315,6 +317,10 @@ class Execution:
             self._interrupted = True
             container = replace(container, fresh=False)
             await asyncio.sleep(_STOP_AGAIN_S)
+
+    def _overfills(self, reason: str) -> None:
+        self._overfull = reason
+        self._end(EndedBy.DISK)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -357,6 +363,8 @@ class Execution:
             ran_s = elapsed_s - self._frozen_s(time.time() - elapsed_s)
             self._deadline.start(max(0.0, self.assignment.container.timeout_s - ran_s))
             self._frost.started(self.container)
+            if self.assignment.container.grants.writable_root:
+                self._quota.start(self.container)
         if self._ended_by is not None:
             self._ensure_stopping()
 

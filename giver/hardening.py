@@ -89,7 +89,7 @@ def container_config(
             }
             for mount in plan.mounts
         ]
-    if spec.outputs:
+    if spec.outputs or spec.grants.writable_root:
         # One file cannot outgrow what all may take; the sum is looked at while it runs.
         config["HostConfig"]["Ulimits"] = [
             {"Name": "fsize", "Soft": resources.disk_bytes, "Hard": resources.disk_bytes}
