@@ -189,12 +189,6 @@ def ended(user: User, job: str, tasks: Tasks) -> dict[str, Any]:
         if result["outcome"] not in tasks[name][1]
     }
     assert lies == {}
-    print(
-        {
-            n: (r["outcome"], r["reason"], r["stdout"][:50], r["stderr"][:90], r["usage"])
-            for n, r in found.items()
-        }
-    )
     return found
 
 
