@@ -3,8 +3,8 @@
 All capabilities dropped, no new privileges, Docker's default seccomp profile, a read-only root
 with a sized `/tmp`, a user other than root, limits on processes, memory (swap included) and CPUs,
 no network, an init that reaps and passes signals on, a capped log. Of the host it sees the folders
-made for it: `/in`, read-only, and `/out`. What the task asks for beyond that is here as granted: the
-owner's policy was asked before.
+made for it: `/in`, read-only, and `/out`. What it asks for beyond that is granted here, as the
+policy of the giver's owner was asked before.
 """
 
 from __future__ import annotations
