@@ -97,6 +97,18 @@ async def test_without_credentials_the_image_cannot_be_used(
         assert pushed in result.reason
 
 
+async def test_a_digest_that_the_registry_does_not_have_is_final(
+    logged_in: GiverSettings, desk: Desk, assign: Assign, pushed: str
+) -> None:
+    wrong = f"{pushed.partition('@')[0]}@sha256:{'0' * 64}"
+    assignment = assign("true", image=wrong)
+    async with running_giver(logged_in.model_copy(update={"pull_attempts": 100})):
+        await desk.dispatch(assignment)
+        result = await desk.result(assignment)
+    assert result.outcome is Outcome.IMAGE_ERROR
+    assert wrong in result.reason
+
+
 async def test_what_is_pulled_with_credentials_runs_and_goes_when_the_disk_is_full(
     logged_in: GiverSettings,
     desk: Desk,
