@@ -28,7 +28,7 @@ status: ## what of the local stack runs, and where
 
 test: ## all tests, on real services, which are seen to (ARGS= for pytest)
 	@$(BOOTSTRAP) local demo bench dev
-	@$(LOCAL) infra --package debootstrap --package iproute2=ip --package systemd-container=systemd-nspawn -- .venv/bin/python -m pytest $(ARGS)
+	@$(LOCAL) infra --package debootstrap --package docker-registry --package iproute2=ip --package systemd-container=systemd-nspawn -- .venv/bin/python -m pytest $(ARGS)
 
 test-fast: ## tests that need no service: seconds
 	@$(BOOTSTRAP) local demo bench dev

@@ -15,7 +15,7 @@ from giver.output import Output, Sink
 from giver.settings import GiverSettings
 from runtime.command_line import async_command
 from runtime.logs import configure_logging
-from schemas.heartbeat import Platform
+from schemas.heartbeat import Platform, Pull
 
 IMAGE = "noop:local"
 _PRESENT = Image(id=f"sha256:{0:064x}", digest=f"sha256:{0:064x}")
@@ -44,6 +44,12 @@ class DoNothing:
     async def pull_image(self, reference: str) -> Image:  # noqa: ARG002
         return _PRESENT
 
+    def pulls(self) -> Sequence[Pull]:
+        return ()
+
+    async def remove_image(self, reference: str, image_id: str) -> bool:  # noqa: ARG002
+        return False
+
     async def create(self, plan: Plan) -> Container:
         return Container(id=plan.assignment_id, assignment_id=plan.assignment_id)
 
@@ -67,6 +73,9 @@ class DoNothing:
         sink: Sink,  # noqa: ARG002
     ) -> Tail:
         return _NoTail()
+
+    async def written_bytes(self, container: Container) -> int:  # noqa: ARG002
+        return 0
 
     async def pause(self, container: Container) -> None:
         pass

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from docker import APIClient
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 from tenacity import (
     AsyncRetrying,
@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from giver import parent_cgroup
 from giver.docker_errors import explanation, pull_error, status, translated
 from giver.docker_follow import Followers
 from giver.docker_tail import DockerTail
@@ -26,6 +27,7 @@ from giver.engine import (
     Container,
     CreateAgain,
     EngineFacts,
+    EngineFailed,
     EngineUnavailable,
     Exit,
     Image,
@@ -42,9 +44,13 @@ from giver.hardening import (
     container_name,
 )
 from giver.output import Output, Sink
+from giver.parent_cgroup import NO_PARENT, Parent, Wanted
+from giver.policy import NO_NETWORK, NO_POLICY, OwnersPolicy
+from giver.pull_progress import PullProgress
+from giver.pulled_images import PulledImages
 from giver.settings import GiverSettings
 from giver.workers import Workers
-from schemas.heartbeat import Platform
+from schemas.heartbeat import Platform, Pull
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +74,18 @@ class _Client(APIClient):
 class DockerEngine:
     """Containers of one giver on one Docker."""
 
-    def __init__(self, giver_id: str, settings: GiverSettings) -> None:
+    def __init__(
+        self,
+        giver_id: str,
+        settings: GiverSettings,
+        policy: OwnersPolicy = NO_POLICY,
+        pulled: PulledImages | None = None,
+    ) -> None:
+        """`pulled`: to note what is pulled and used."""
         self._giver_id = giver_id
         self._settings = settings
+        self._policy = policy
+        self._pulled_images = pulled
         self._threads = threading.local()
         self._clients: list[_Client] = []
         self._calls = Workers("docker", _CALL_THREADS)
@@ -82,9 +97,11 @@ class DockerEngine:
         self._followers = Followers(on_init_missing=self._do_without_init)
         self._images: dict[str, Image] = {}
         self._pulls: dict[str, asyncio.Task[Image]] = {}
+        self._progress: dict[str, PullProgress] = {}
         self._init = True
         self._host_cpus: float | None = None
         self._root_dir: str | None = None
+        self._parent = NO_PARENT
 
     async def probe(self) -> EngineFacts:
         return await self._probes.run(self._probe)
@@ -92,6 +109,10 @@ class DockerEngine:
     async def missing_limits(self) -> tuple[str, ...]:
         """What this Docker cannot limit: `memory`, `swap`, `CPUs`, `processes`."""
         return await self._calls.run(self._missing_limits)
+
+    async def missing_grants(self) -> tuple[str, ...]:
+        """What the owner's policy grants and this Docker has not, e.g. `runtime runsc`."""
+        return await self._calls.run(self._missing_grants)
 
     async def images(self) -> Sequence[str]:
         present = await self._calls.run(self._list_images)
@@ -121,7 +142,16 @@ class DockerEngine:
             pull.add_done_callback(lambda done: self._pulled(reference, done))
         return await asyncio.shield(pull)
 
+    def pulls(self) -> Sequence[Pull]:
+        return [progress.told() for progress in self._progress.values()]
+
+    async def remove_image(self, reference: str, image_id: str) -> bool:
+        self._images.pop(reference, None)
+        return await self._calls.run(lambda: self._remove_image(reference, image_id))
+
     async def create(self, plan: Plan) -> Container:
+        if self._pulled_images is not None:
+            self._pulled_images.used(plan.spec.image)
         try:
             return await self._calls.run(lambda: self._create(plan))
         except CreateAgain:
@@ -133,7 +163,9 @@ class DockerEngine:
     ) -> Exit:
         def work() -> Exit:
             with translated("follow the container"):
-                return self._followers.follow(self._client(), container, output, started)
+                return self._followers.follow(
+                    self._client(), container, output, started, self._parent.name
+                )
 
         return await self._following.run(work)
 
@@ -142,6 +174,9 @@ class DockerEngine:
 
     def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> DockerTail:
         return DockerTail(self._tailing, self._client, container.id, lines, follow, sink)
+
+    async def written_bytes(self, container: Container) -> int:
+        return await self._calls.run(lambda: self._written_bytes(container.id))
 
     async def pause(self, container: Container) -> None:
         await self._calls.run(lambda: self._pause(container.id))
@@ -170,6 +205,7 @@ class DockerEngine:
             workers.close()
         for client in self._clients:
             client.close()
+        parent_cgroup.remove(self._parent)
 
     async def _pull(self, reference: str) -> Image:
         began = time.monotonic()
@@ -180,19 +216,25 @@ class DockerEngine:
             reraise=True,
         )
         log.info("pull_started", image=reference)
+        progress = self._progress[reference] = PullProgress(reference)
+        before = {image["Id"] for image in await self._calls.run(self._list_images)}
         async for attempt in retrying:
             with attempt:
-                await self._pulling.run(lambda: self._pull_once(reference))
+                await self._pulling.run(lambda: self._pull_once(reference, progress))
         image = await self._calls.run(lambda: self._inspect_image(reference))
         if image is None:
             raise ImageUnusable(f"image {reference} was pulled but is not there")
         pull_s = time.monotonic() - began
         log.info("pull_done", image=reference, seconds=round(pull_s, 3))
         self._images[reference] = image
+        if self._pulled_images is not None and image.id not in before:
+            self._pulled_images.pulled(reference, image.id)
+            await self._calls.run(self._pulled_images.save)
         return Image(id=image.id, digest=image.digest, user=image.user, pull_s=pull_s)
 
     def _pulled(self, reference: str, pull: asyncio.Task[Image]) -> None:
         del self._pulls[reference]
+        self._progress.pop(reference, None)
         if not pull.cancelled() and (error := pull.exception()) is not None:
             log.warning("pull_failed", image=reference, reason=str(error))
 
@@ -225,11 +267,23 @@ class DockerEngine:
                 info = client.info()
                 self._host_cpus = float(info["NCPU"])
                 self._root_dir = info.get("DockerRootDir")
+                self._parent = self._establish_parent(info.get("CgroupDriver") or "")
         return EngineFacts(
             version=version["Version"],
             platform=Platform(os=version["Os"], architecture=version["Arch"]),
             root_dir=self._root_dir,
+            parent=self._parent,
         )
+
+    def _establish_parent(self, driver: str) -> Parent:
+        settings, host = self._settings, self._policy.host
+        wanted = Wanted(
+            name=settings.cgroup_parent,
+            cpus=host.cpus,
+            memory_bytes=None if host.memory is None else int(host.memory),
+            measured=settings.idle_cpu is not None,
+        )
+        return parent_cgroup.establish(wanted, self._giver_id, driver)
 
     def _missing_limits(self) -> tuple[str, ...]:
         with translated("tell of itself"):
@@ -241,6 +295,16 @@ class DockerEngine:
             "processes": "PidsLimit",
         }
         return tuple(name for name, field in named.items() if not info.get(field))
+
+    def _missing_grants(self) -> tuple[str, ...]:
+        granted = self._policy.grants
+        with translated("tell of its networks and runtimes"):
+            client = self._client()
+            networks = {NO_NETWORK, *(network["Name"] for network in client.networks())}
+            runtimes = client.info().get("Runtimes") or {}
+        missing = [] if granted.network in networks else [f"network {granted.network}"]
+        missing += [f"runtime {name}" for name in granted.runtimes if name not in runtimes]
+        return tuple(missing)
 
     def _list_images(self) -> list[dict[str, Any]]:
         with translated("list images"):
@@ -268,12 +332,14 @@ class DockerEngine:
             user=(found.get("Config") or {}).get("User") or "",
         )
 
-    def _pull_once(self, reference: str) -> None:
+    def _pull_once(self, reference: str, progress: PullProgress) -> None:
         """
         Raises:
             ImageUnusable, PullInterrupted
+            EngineFailed: the credentials cannot be read.
         """
         client = self._client(self._settings.pull_inactivity_s)
+        self._log_in(client)
         give_up_at = time.monotonic() + self._settings.pull_deadline_s
         try:
             with translated(f"pull image {reference}"):
@@ -281,6 +347,7 @@ class DockerEngine:
                     for event in client.pull(reference, stream=True, decode=True):
                         if "error" in event:
                             raise pull_error(reference, event["error"], 0)
+                        progress.feed(event)
                         if time.monotonic() > give_up_at:
                             raise PullInterrupted(
                                 f"pulling image {reference} took longer than "
@@ -292,6 +359,29 @@ class DockerEngine:
             # Silence during a pull is the registry's more often than Docker's.
             raise PullInterrupted(f"pulling image {reference} broke off: {error}") from error
 
+    def _log_in(self, client: Any) -> None:
+        """The owner may have logged in to another registry meanwhile."""
+        file = self._settings.docker_config
+        try:
+            client.reload_config(None if file is None else str(file))
+        except (DockerException, ValueError) as error:
+            raise EngineFailed(f"credentials of registries cannot be read: {error}") from error
+
+    def _remove_image(self, reference: str, image_id: str) -> bool:
+        found = self._inspect_image(reference)
+        if found is None or found.id != image_id:
+            return True
+        with translated(f"remove image {reference}"):
+            try:
+                self._client().remove_image(reference)
+            except NotFound:
+                return True
+            except APIError as error:
+                if status(error) != 409:  # 409: a container holds it.
+                    raise
+                return False
+        return True
+
     def _create(self, plan: Plan) -> Container:
         name = container_name(self._giver_id, plan.assignment_id)
         config = container_config(
@@ -300,6 +390,8 @@ class DockerEngine:
             init=self._init,
             host_cpus=self._host_cpus,
             log_bytes=self._settings.output_limit,
+            network=self._policy.grants.network,
+            cgroup_parent=self._parent.name,
         )
         client = self._client()
         with translated("create the container"):
@@ -347,6 +439,11 @@ class DockerEngine:
             except APIError as error:
                 if status(error) != 409:  # 409: it does not run.
                     raise
+
+    def _written_bytes(self, container_id: str) -> int:
+        with translated("measure the container"):
+            listed = self._client().containers(size=True, filters={"id": container_id})
+        return int(listed[0].get("SizeRw") or 0) if listed else 0
 
     def _pause(self, container_id: str) -> None:
         with translated("pause the container"):

@@ -37,6 +37,10 @@ _WRONG_REQUESTS = ("is not a directory", "file name too long")
 that no file system can have."""
 
 
+_LACKING = ("unknown or invalid runtime name",)
+"""What this host lacks, and others may have, though Docker answers with status 400."""
+
+
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
     """
@@ -64,6 +68,8 @@ def _wrong(error: APIError) -> bool:
         return False
     # 404 and 409 are about what there is on the host.
     by_status = 400 <= status(error) < 500 and status(error) not in (404, 409)
+    if any(words in explanation(error) for words in _LACKING):
+        return False
     return by_status or any(words in explanation(error) for words in _WRONG_REQUESTS)
 
 

@@ -60,9 +60,10 @@ class Followers:
         container: Container,
         output: Output,
         started: Callable[[float], None],
+        cgroup_parent: str = "",
     ) -> Exit:
         """See `Engine.follow`; docker-py's exceptions are the caller's to translate."""
-        usage = CgroupReader(container.id)
+        usage = CgroupReader(container.id, cgroup_parent)
         attach = container.fresh
         if not attach:
             state = client.inspect_container(container.id)["State"]
@@ -81,6 +82,7 @@ class Followers:
             wall_s=max(0.0, _timestamp(state["FinishedAt"]) - _timestamp(state["StartedAt"])),
             cpu_s=usage.cpu_s,
             peak_memory_bytes=usage.peak_memory_bytes,
+            traffic=usage.traffic,
             exact_output=attach or not (output.stdout.doubtful or output.stderr.doubtful),
         )
 

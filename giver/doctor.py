@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from broker import BrokerUnreachable, Link
+from giver import policy_file, registries
 from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import EngineError, EngineFacts
 from giver.execution import Execution
 from giver.host import data_folder
+from giver.parent_cgroup import Parent
+from giver.policy import DOCUMENTED, NO_POLICY
+from giver.policy_file import PolicyInForce
 from giver.settings import GiverSettings
 from runtime.settings import SettingsError
 from schemas.assignment import Assignment
@@ -54,11 +58,19 @@ class Doctor:
         """`image`: for the test container; `None`: the first that is on the host."""
         self._settings = settings
         self._image = image
+        self._policy_error = ""
+        try:
+            self._policy = policy_file.read(settings.policy, settings.state_dir)
+        except SettingsError as error:
+            self._policy_error = str(error)
+            self._policy = PolicyInForce(NO_POLICY, "")
         # A name of its own, so that a giver at work does not take the container for a leftover.
-        self._engine = DockerEngine(f"doctor-{new_session()}", settings)
+        self._engine = DockerEngine(f"doctor-{new_session()}", settings, self._policy.policy)
 
     async def checks(self) -> AsyncIterator[Check]:
         yield self._state_folder()
+        yield self._policy_check()
+        yield self._registries()
         yield clock()
         yield await self._broker()
         facts, docker = await self._docker()
@@ -66,6 +78,8 @@ class Doctor:
         yield self._disk(facts)
         if facts is not None:
             yield await self._limits()
+            yield together(facts.parent)
+            yield await self._grants()
             yield await self._container()
         await self._engine.close()
 
@@ -85,6 +99,30 @@ class Doctor:
                 "giver's user",
             )
         return Check(name="state folder", verdict="ok", found=str(folder))
+
+    def _policy_check(self) -> Check:
+        if self._policy_error:
+            return Check(
+                name="policy",
+                verdict="failed",
+                found=self._policy_error,
+                remedy=f"mend the file: the giver does not start with it; see {DOCUMENTED}",
+            )
+        return Check(name="policy", verdict="ok", found=self._policy.source)
+
+    def _registries(self) -> Check:
+        try:
+            names = registries.known(self._settings.docker_config)
+        except SettingsError as error:
+            return Check(
+                name="registries",
+                verdict="failed",
+                found=str(error),
+                remedy="log in again with `docker login REGISTRY` as the giver's user, or name a "
+                "file with GIVER_DOCKER_CONFIG",
+            )
+        found = f"credentials for {', '.join(names)}" if names else "no credentials: public ones"
+        return Check(name="registries", verdict="ok", found=found)
 
     async def _broker(self) -> Check:
         try:
@@ -121,6 +159,13 @@ class Doctor:
         except EngineError as error:
             return Check(name="limits", verdict="failed", found=str(error), remedy=DOCKER_REMEDY)
         return limits(missing)
+
+    async def _grants(self) -> Check:
+        try:
+            missing = await self._engine.missing_grants()
+        except EngineError as error:
+            return Check(name="grants", verdict="failed", found=str(error), remedy=DOCKER_REMEDY)
+        return grants(missing)
 
     async def _container(self) -> Check:
         try:
@@ -195,6 +240,33 @@ def limits(missing: tuple[str, ...]) -> Check:
         found=f"Docker cannot limit {', '.join(missing)}",
         remedy="enable these cgroup controllers; on Debian and Ubuntu boot the kernel with "
         "cgroup_enable=memory swapaccount=1",
+    )
+
+
+def together(parent: Parent) -> Check:
+    """Of the control group that all tasks are in."""
+    if parent.problem:
+        return Check(
+            name="limits of all tasks",
+            verdict="failed",
+            found=parent.problem,
+            remedy=parent.remedy,
+        )
+    found = f"by the control group {parent.name}" if parent.name else "none beyond each task's own"
+    return Check(name="limits of all tasks", verdict="ok", found=found)
+
+
+def grants(missing: tuple[str, ...]) -> Check:
+    """`missing`: what the owner's policy grants and this Docker has not."""
+    if not missing:
+        return Check(name="grants", verdict="ok", found="Docker has all that the policy grants")
+    return Check(
+        name="grants",
+        verdict="failed",
+        found=f"the policy grants {', '.join(missing)}, which Docker does not have",
+        remedy="take it out of the policy; or make a network with `docker network create --opt "
+        "com.docker.network.bridge.enable_icc=false NAME`, and name a runtime under `runtimes` in "
+        "/etc/docker/daemon.json",
     )
 
 

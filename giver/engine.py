@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from giver.cgroups import NO_TRAFFIC, Traffic
 from giver.output import Output, Sink
-from schemas.heartbeat import Platform
+from giver.parent_cgroup import NO_PARENT, Parent
+from schemas.heartbeat import Platform, Pull
 from schemas.job import ContainerSpec
 
 
@@ -80,6 +82,8 @@ class EngineFacts:
     platform: Platform
     root_dir: str | None = None
     """Where images and containers are kept, if that is on this host."""
+    parent: Parent = NO_PARENT
+    """The control group that all our containers are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class Exit:
     wall_s: float | None = None
     cpu_s: float | None = None
     peak_memory_bytes: int | None = None
+    traffic: Traffic = NO_TRAFFIC
     exact_output: bool = True
     """False: the output was read back from a log that cannot be trusted with it."""
 
@@ -183,6 +188,16 @@ class Engine(Protocol):
             PullInterrupted: the registry could not be reached.
         """
 
+    def pulls(self) -> Sequence[Pull]:
+        """How far those are that are on their way."""
+
+    async def remove_image(self, reference: str, image_id: str) -> bool:
+        """Take the reference off the image, which goes if it has no other; whether it is off.
+
+        A container that was made from it holds it. A reference that names another image by now is
+        left alone, and counts as off.
+        """
+
     async def create(self, plan: Plan) -> Container:
         """Make the container, or adopt the one that exists already for this assignment.
 
@@ -207,6 +222,9 @@ class Engine(Protocol):
 
     def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> Tail:
         """What it has written, the last `lines`, and with `follow` what it writes from now on."""
+
+    async def written_bytes(self, container: Container) -> int:
+        """What its own root holds beyond the image; 0: it is gone."""
 
     async def pause(self, container: Container) -> None:
         """It stands still until resumed; one that does already, or has ended, is no error."""

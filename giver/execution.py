@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from giver.data import Data, OutputsMissing
+from giver.disk_quota import DiskQuota
 from giver.engine import (
     CommandNotRunnable,
     Container,
@@ -42,6 +43,7 @@ from giver.trees import TreeRefused
 from runtime.transfers import DataError
 from schemas.assignment import Assignment
 from schemas.heartbeat import Progress
+from schemas.policy import Policy, excess
 from schemas.result import Usage
 from schemas.states import AssignmentState, Outcome
 
@@ -61,6 +63,10 @@ class _Cancelled(Exception):
     """While its image or files were on their way."""
 
 
+class _NotAllowed(Exception):
+    """By the owner of this giver; others may allow it."""
+
+
 class Execution:
     """Runs once. Its container is left in place: it goes only when the result is written down."""
 
@@ -75,6 +81,7 @@ class Execution:
         container: Container | None = None,
         gpus: tuple[int, ...] = (),
         frozen_s: Callable[[float], float] = lambda _: 0.0,
+        policy: Policy = Policy(),
     ) -> None:
         """
         Args:
@@ -90,6 +97,7 @@ class Execution:
         self._on_state = on_state
         self._on_progress = on_progress
         self._gpus = gpus
+        self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._ended_by: EndedBy | None = None
@@ -101,6 +109,8 @@ class Execution:
         self._deadline = Deadline(self._loop, lambda: self._end(EndedBy.TIMEOUT))
         self._frost = Frost(engine, self._deadline, frozen=None if container else False)
         self._frozen_s = frozen_s
+        disk_bytes = assignment.container.resources.disk_bytes
+        self._quota = DiskQuota(engine, disk_bytes, self._overfills)
         self._stopping: asyncio.Task[None] | None = None
         self._interrupted = False
         self._away_since: float | None = None
@@ -127,11 +137,12 @@ class Execution:
         except RequestRefused as error:
             # Docker will not have it so, whichever giver asks: as `docker run` says it.
             return Finding(outcome=Outcome.FAILED, exit_code=125, reason=str(error))
-        except (EngineError, DataError) as error:
+        except (EngineError, DataError, _NotAllowed) as error:
             return Finding(outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         finally:
             self._deadline.cancel()
             self._frost.close()
+            self._quota.close()
             if self._stopping is not None:
                 self._stopping.cancel()
 
@@ -162,9 +173,12 @@ class Execution:
 
     async def _attempt(self) -> Finding:
         reference = self.assignment.container.image
+        if self.container is None:
+            self._check_allowed()
         image = await self._patiently(lambda: self._engine.find_image(reference))
         if self.container is None:
             image = image or await self._pull(reference)
+            self._check_allowed(image.digest)
             plan = await self._plan(image)
             self.container = await self._patiently(lambda: self._engine.create(plan))
         if self._ended_by is not None and self.container.fresh:
@@ -191,6 +205,7 @@ class Execution:
                 wall_s=self._ran_s(end),
                 cpu_s=end.cpu_s,
                 peak_memory_bytes=end.peak_memory_bytes,
+                **end.traffic._asdict(),
                 pull_s=image.pull_s if image else None,
             ),
             image_digest=image.digest if image else None,
@@ -224,6 +239,12 @@ class Execution:
         except DataError as error:
             return replace(finding, outcome=Outcome.INFRASTRUCTURE_ERROR, reason=str(error))
         return replace(finding, files=files)
+
+    def _check_allowed(self, digest: str | None = None) -> None:
+        """The intake did, but a restart may have brought another policy, and a pull the digest."""
+        over = excess(self._policy, self.assignment.container, digest)
+        if over is not None:
+            raise _NotAllowed(f"the giver's owner {over.reason}")
 
     def _ran_s(self, end: Exit) -> float | None:
         """The time that it stood still is nobody's measure of speed."""
@@ -266,9 +287,7 @@ class Execution:
             try:
                 await asyncio.to_thread(self._data.check_size, self.assignment)
             except TreeRefused as error:
-                self._overfull = f"/out {error}"
-                self._end(EndedBy.DISK)
-                return
+                return self._overfills(f"/out {error}")
             except OSError as error:
                 log.warning("outputs_not_seen", reason=str(error))
             took = self._loop.time() - began
@@ -298,6 +317,10 @@ class Execution:
             self._interrupted = True
             container = replace(container, fresh=False)
             await asyncio.sleep(_STOP_AGAIN_S)
+
+    def _overfills(self, reason: str) -> None:
+        self._overfull = reason
+        self._end(EndedBy.DISK)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -340,6 +363,8 @@ class Execution:
             ran_s = elapsed_s - self._frozen_s(time.time() - elapsed_s)
             self._deadline.start(max(0.0, self.assignment.container.timeout_s - ran_s))
             self._frost.started(self.container)
+            if self.assignment.container.grants.writable_root:
+                self._quota.start(self.container)
         if self._ended_by is not None:
             self._ensure_stopping()
 

@@ -3,7 +3,8 @@
 All capabilities dropped, no new privileges, Docker's default seccomp profile, a read-only root
 with a sized `/tmp`, a user other than root, limits on processes, memory (swap included) and CPUs,
 no network, an init that reaps and passes signals on, a capped log. Of the host it sees the folders
-made for it: `/in`, read-only, and `/out`.
+made for it: `/in`, read-only, and `/out`. What it asks for beyond that is granted here, as the
+policy of the giver's owner was asked before.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from giver.engine import Plan
+from schemas.job import Grants
 
 GIVER_LABEL = "seekgive.giver"
 ASSIGNMENT_LABEL = "seekgive.assignment"
@@ -18,6 +20,7 @@ GPUS_LABEL = "seekgive.gpus"
 """Numbers with commas between them; for a giver that starts again."""
 
 _NOBODY = "65534:65534"
+_ROOT = "0:0"
 _ROOT_USERS = ("", "0", "root")
 _MIN_CPUS = 0.01
 """Docker accepts no less."""
@@ -30,13 +33,20 @@ def container_name(giver_id: str, assignment_id: str) -> str:
 
 
 def container_config(
-    giver_id: str, plan: Plan, *, init: bool, host_cpus: float | None, log_bytes: int
+    giver_id: str,
+    plan: Plan,
+    *,
+    init: bool,
+    host_cpus: float | None,
+    log_bytes: int,
+    network: str = "bridge",
+    cgroup_parent: str = "",
 ) -> dict[str, Any]:
     """The body of Docker's `POST /containers/create`.
 
     `host_cpus`: Docker refuses more than there are. `log_bytes`: what the log must be able to
     hold, as the output is read from it after a restart of the giver; JSON takes more room than
-    the bytes themselves, hence two files.
+    the bytes themselves, hence two files. `network`: of those who were granted one.
     """
     spec = plan.spec
     resources = spec.resources
@@ -45,7 +55,7 @@ def container_config(
     config: dict[str, Any] = {
         "Image": plan.image.id,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "User": plan.user or _user(plan.image.user),
+        "User": plan.user or _user(plan.image.user, spec.grants),
         "Labels": {GIVER_LABEL: giver_id, ASSIGNMENT_LABEL: plan.assignment_id},
         "AttachStdout": True,
         "AttachStderr": True,
@@ -79,7 +89,7 @@ def container_config(
             }
             for mount in plan.mounts
         ]
-    if spec.outputs:
+    if spec.outputs or spec.grants.writable_root:
         # One file cannot outgrow what all may take; the sum is looked at while it runs.
         config["HostConfig"]["Ulimits"] = [
             {"Name": "fsize", "Soft": resources.disk_bytes, "Hard": resources.disk_bytes}
@@ -96,9 +106,32 @@ def container_config(
         config["Entrypoint"] = list(spec.entrypoint)
     if spec.workdir is not None:
         config["WorkingDir"] = spec.workdir
+    if cgroup_parent:
+        config["HostConfig"]["CgroupParent"] = cgroup_parent
+    _grant(config, spec.grants, network)
     return config
 
 
-def _user(image_user: str) -> str:
-    """The image's own user unless that is root."""
+def _grant(config: dict[str, Any], grants: Grants, network: str) -> None:
+    host = config["HostConfig"]
+    if grants.network:
+        config["NetworkDisabled"] = False
+        host["NetworkMode"] = network
+    if grants.capabilities:
+        host["CapAdd"] = list(grants.capabilities)
+    if grants.writable_root:
+        host["ReadonlyRootfs"] = False
+    if grants.runtime:
+        host["Runtime"] = grants.runtime
+
+
+def _user(image_user: str, grants: Grants) -> str:
+    """The image's own user unless that is root.
+
+    The kernel gives capabilities to root only, and a root file system belongs to root.
+    """
+    if grants.capabilities:
+        return _ROOT
+    if grants.writable_root:
+        return image_user
     return _NOBODY if image_user.partition(":")[0] in _ROOT_USERS else image_user

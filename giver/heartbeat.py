@@ -13,7 +13,8 @@ from broker import BrokerError, Link, LinkStopped, Publisher
 from giver.health import Health
 from giver.ledger import Ledger
 from giver.slots import Slots
-from schemas.heartbeat import Heartbeat, Platform, Speed
+from schemas.heartbeat import Heartbeat, Platform, Pull, Speed
+from schemas.policy import Policy
 from schemas.topology import HEARTBEATS
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,8 @@ _LATER_S = 0.1
 _PER_ENTRY_S = 0.001
 """A long inventory is told less often: it costs all who read it."""
 
+_NO_POLICY = Policy()
+
 
 @dataclass(slots=True)
 class Described:
@@ -39,8 +42,10 @@ class Described:
     owner: str
     labels: dict[str, str]
     platform: Platform
+    policy: Policy = _NO_POLICY
     speed: Speed | None = None
     images: tuple[str, ...] = ()
+    pulls: tuple[Pull, ...] = ()
 
 
 def compose(
@@ -68,7 +73,9 @@ def compose(
         capacity=slots.capacity,
         free=slots.free,
         backlog=slots.backlog,
+        policy=described.policy,
         images=described.images[:IMAGES_MAX],
+        pulls=described.pulls,
         inventory=ledger.inventory(),
         refusals=ledger.tell_refusals(),
     )

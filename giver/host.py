@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from giver.engine import EngineFacts
+from giver.policy import NO_POLICY, OwnersPolicy
 from giver.settings import GiverSettings
 from schemas.heartbeat import Capacity, Platform
 
@@ -18,7 +19,9 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """As Docker says it."""
 
 
-def capacity(settings: GiverSettings, facts: EngineFacts | None) -> Capacity:
+def capacity(
+    settings: GiverSettings, facts: EngineFacts | None, policy: OwnersPolicy = NO_POLICY
+) -> Capacity:
     """`facts`: tell where Docker keeps its data; without them the state folder's disk counts."""
     cpus = settings.cpus or float(os.cpu_count() or 1)
     memory = int(settings.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -27,13 +30,14 @@ def capacity(settings: GiverSettings, facts: EngineFacts | None) -> Capacity:
     else:
         disk = int(settings.disk)
     containers = settings.containers or max(int(_CONTAINERS_PER_CPU * cpus), _MIN_CONTAINERS)
-    return Capacity(
+    has = Capacity(
         cpus=cpus,
         memory_bytes=memory,
         disk_bytes=disk,
         gpus=settings.gpus,
         containers=containers,
     )
+    return policy.cap(has)
 
 
 def backlog(settings: GiverSettings, has: Capacity) -> int:

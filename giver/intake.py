@@ -16,6 +16,7 @@ from giver.outbox import Outbox
 from giver.runner import Runner
 from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.logs import StreamLogs
+from schemas.policy import Policy, excess
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class Intake:
         health: Health,
         metrics: Metrics,
         live_logs: LiveLogs,
+        policy: Policy,
     ) -> None:
         self._giver_id = giver_id
         self._tasks = tasks
@@ -46,6 +48,7 @@ class Intake:
         self._health = health
         self._metrics = metrics
         self._live_logs = live_logs
+        self._policy = policy
 
     async def take_tasks(self) -> None:
         """Until cancelled, or the link is stopped."""
@@ -119,6 +122,8 @@ class Intake:
     def _refusal(self, assignment: Assignment, ahead: int) -> str | None:
         if self._health.reason:
             return self._health.reason
+        if (over := excess(self._policy, assignment.container)) is not None:
+            return f"its owner {over.reason}"
         return self._runner.slots.refusal(assignment.container.resources, ahead)
 
     def _refuse(self, reasons: Mapping[str, str]) -> None:

@@ -23,6 +23,9 @@ class Metrics:
         self.reaped = Counter(
             "giver_containers_reaped", "Leftover containers removed", registry=self.registry
         )
+        self.evicted = Counter(
+            "giver_images_evicted", "Images removed to make room", registry=self.registry
+        )
         self.run_seconds = Histogram(
             "giver_container_run_seconds",
             "From a container's start to its end",

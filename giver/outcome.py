@@ -68,7 +68,7 @@ def judge(
         case EndedBy.OUTPUT:
             return Outcome.OUTPUT_LIMIT, f"wrote more than {limit} bytes to stdout and stderr"
         case EndedBy.DISK:
-            return Outcome.OUTPUT_LIMIT, "left more in /out than it may"
+            return Outcome.OUTPUT_LIMIT, "took more disk than it may"
         case None:
             pass
     if code == 0:

@@ -1,7 +1,7 @@
 """What the owner allows now: their word first, then the limits they set. Pure.
 
 A word holds until it is taken back or its time is over, across restarts. A limit holds as long as
-its condition: out of hours, somebody logged in, on battery, too little disk.
+its condition: out of hours, somebody logged in, on battery, CPUs in use, too little disk.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Limits:
     hours: Hours | None = None
     no_sessions: bool = False
     no_battery: bool = False
+    others_cpu: float | None = None
+    """The share of the host's CPUs that others may take while we give..."""
+    idle_for_s: float = 10.0
+    """...and for how long it must have been no more."""
     min_free_disk: int | None = None
     at_limit: AtLimit = "freeze"
 
@@ -50,6 +54,7 @@ class Sample:
     """By the host's own time zone."""
     sessions: int | None = None
     on_battery: bool | None = None
+    others_cpu: float | None = None
     free_disk: int | None = None
 
 
@@ -93,6 +98,10 @@ def _limit(limits: Limits, sample: Sample) -> str | None:
         return "the host runs on battery"
     if limits.no_sessions and sample.sessions:
         return "somebody is logged in"
+    most = limits.others_cpu
+    if most is not None and sample.others_cpu is not None and sample.others_cpu > most:
+        # Without the present figure: each other one would be news.
+        return f"others use more than {most:.0%} of the CPUs"
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from giver.owner import Asked, Word
+from giver.state_file import replace
 
 log = structlog.get_logger(__name__)
 
@@ -88,10 +88,5 @@ class OwnerRecord:
             return _Kept(asked="pause")
 
     def _write(self, kept: _Kept) -> None:
-        draft = self._file.with_suffix(".new")
-        with draft.open("w", encoding="utf-8") as stream:
-            stream.write(kept.model_dump_json())
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(self._file)
+        replace(self._file, kept.model_dump_json())
         self._kept = kept

@@ -25,6 +25,7 @@ from giver.slots import Slots
 from runtime.lifecycle import TaskGuard
 from schemas.assignment import Assignment
 from schemas.heartbeat import Platform
+from schemas.policy import Policy
 from schemas.states import Outcome
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Runner:
         guard: TaskGuard,
         platform: Platform,
         frozen_s: Callable[[float], float],
+        policy: Policy,
     ) -> None:
         """`frozen_s`: seconds that all stood still since a time in seconds since the epoch."""
         self.slots = slots
@@ -69,6 +71,7 @@ class Runner:
         self._metrics = metrics
         self._guard = guard
         self._frozen_s = frozen_s
+        self._policy = policy
         self._frozen = False
         self._executions: dict[str, Execution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,6 +163,7 @@ class Runner:
             container,
             self.slots.gpus(assignment.assignment_id),
             self._frozen_s,
+            self._policy,
         )
         if self._frozen:
             execution.freeze()

@@ -11,13 +11,15 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from broker import Link
+from giver import parent_cgroup, policy_file, registries
 from giver.data import Data
 from giver.docker_engine import DockerEngine
 from giver.engine import Engine, EngineFacts
+from giver.eviction import Evictor, used_share
 from giver.health import Health
 from giver.heartbeat import DEADLINE_S, Described, Pulse, compose
 from giver.host import backlog, capacity, data_folder, host_platform
-from giver.host_load import look
+from giver.host_load import HostLoad
 from giver.identity import StateDir
 from giver.intake import Intake
 from giver.journal import Journal, Snapshot
@@ -26,6 +28,7 @@ from giver.live_logs import LOG_DEADLINE_S, LOG_WINDOW, LiveLogs
 from giver.metrics import Metrics
 from giver.outbox import Outbox
 from giver.owner_record import OwnerRecord
+from giver.pulled_images import PulledImages
 from giver.runner import Runner
 from giver.settings import GiverSettings
 from giver.slots import Slots
@@ -57,10 +60,14 @@ class GiverService:
 
         Raises:
             IdentityError: the state folder cannot be used, or is in use.
-            SettingsError: the broker's URL is none.
+            SettingsError: the broker's URL is none, or the owner's policy or the credentials of
+                registries cannot be used.
         """
         self._settings = settings
         self._guard = guard
+        self._policy = policy_file.read(settings.policy, settings.state_dir)
+        if settings.docker_config is not None:
+            registries.known(settings.docker_config)
         self._link = Link(settings.broker_url, name="giver", topology=(RESULTS, HEARTBEATS, LOGS))
         self._state_dir = StateDir(settings.state_dir)
         try:
@@ -70,7 +77,10 @@ class GiverService:
             self._state_dir.close()
             raise
         giver_id = self.giver_id
-        self._engine: Engine = engine or DockerEngine(giver_id, settings)
+        pulled = PulledImages(settings.state_dir)
+        self._engine: Engine = engine or DockerEngine(
+            giver_id, settings, self._policy.policy, pulled
+        )
         self._data = Data(settings)
         self._metrics = Metrics()
         self._pulse = Pulse(
@@ -90,7 +100,8 @@ class GiverService:
             self._metrics,
             on_confirmed=self._on_confirmed,
         )
-        has = capacity(settings, None)
+        policy = self._policy.policy.of_a_task()
+        has = capacity(settings, None, self._policy.policy)
         self._slots = Slots(has, backlog(settings, has))
         self._described = Described(
             giver_id=giver_id,
@@ -100,6 +111,7 @@ class GiverService:
             owner=settings.owner,
             labels=settings.labels,
             platform=host_platform(),
+            policy=policy,
             speed=settings.speed,
         )
         self._facts: EngineFacts | None = None
@@ -118,12 +130,14 @@ class GiverService:
             guard,
             self._described.platform,
             record.frozen_s,
+            policy,
         )
         limits = settings.limits()
+        load = HostLoad(limits, lambda: data_folder(settings, self._facts), self._our_cpu_s)
         self.steward = Steward(
             limits,
             record,
-            lambda: look(limits, lambda: data_folder(settings, self._facts)),
+            load.look,
             settings.owner_check_interval_s,
             self._health,
             self._runner,
@@ -152,6 +166,16 @@ class GiverService:
             self._health,
             self._metrics,
             self.live_logs,
+            policy,
+        )
+        evictor = Evictor(
+            self._engine,
+            pulled,
+            self._metrics,
+            settings.evict_above,
+            settings.evict_below,
+            used_share=lambda: used_share(data_folder(settings, self._facts)),
+            in_use=lambda: {each.container.image for each in self._ledger.unfinished.values()},
         )
         self._watch = Watch(
             settings,
@@ -161,6 +185,7 @@ class GiverService:
             self._journal,
             self._health,
             self._metrics,
+            evictor,
             on_facts=self._on_facts,
             on_images=self._on_images,
         )
@@ -215,8 +240,15 @@ class GiverService:
         log.info("giver_stopped", giver_id=self.giver_id)
 
     def config(self) -> list[dict[str, Any]]:
-        """The settings in force and where each came from."""
-        return self._settings.explained()
+        """The settings and the owner's policy in force, and where each came from."""
+        policy, source = self._policy.policy, self._policy.source
+        return [
+            *self._settings.explained(),
+            *(
+                {"variable": f"policy.{key}", "value": value, "source": source}
+                for key, value in policy.items()
+            ),
+        ]
 
     async def _finish(self) -> None:
         """Until there is nothing more to do, or to wait for, as all stands still."""
@@ -307,6 +339,7 @@ class GiverService:
             )
 
     def _beat(self, session: str, sequence: int) -> Heartbeat:
+        self._described.pulls = tuple(self._engine.pulls())
         return compose(self._described, session, sequence, self._health, self._slots, self._ledger)
 
     def _on_confirmed(self) -> None:
@@ -323,8 +356,20 @@ class GiverService:
         """Docker answered for the first time: it knows better than the host."""
         self._facts = facts
         self._described.platform = self._runner.platform = facts.platform
-        has = capacity(self._settings, facts)
+        has = capacity(self._settings, facts, self._policy.policy)
         self._slots.resize(has, backlog(self._settings, has))
+
+        if facts.parent.problem:
+            log.warning(
+                "tasks_not_limited_together",
+                reason=facts.parent.problem,
+                remedy=facts.parent.remedy,
+            )
+
+    def _our_cpu_s(self) -> float | None:
+        if self._facts is None or not self._facts.parent.name:
+            return None
+        return parent_cgroup.cpu_s(self._facts.parent.name)
 
     def _on_images(self, images: tuple[str, ...]) -> None:
         if images != self._described.images:

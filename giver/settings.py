@@ -50,12 +50,19 @@ class GiverSettings(GiverAddress):
     broker_url: str
     docker_host: str | None = None
     """`None`: as the docker command line finds it."""
+    docker_config: Path | None = None
+    """The file with the credentials of registries; `None`: as the docker command line finds it."""
     state_dir: Path = Path("/var/lib/giver")
     """Holds the id and the journal; used by one giver at a time."""
     id: GiverId | None = None
     """`None`: made once and kept in `state_dir`."""
     owner: Annotated[str, Field(max_length=200)] = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    policy: Path | None = None
+    """The owner's policy file; `None`: `policy.yaml` in `state_dir`, if there is one."""
+    cgroup_parent: str | None = None
+    """Under which all containers go, as Docker takes it; `None`: one made for the policy's `host`
+    limits, or Docker's own where there are none."""
 
     cpus: Annotated[float, Field(gt=0)] | None = None
     memory: Annotated[ByteSize, Field(gt=0)] | None = None
@@ -87,6 +94,10 @@ class GiverSettings(GiverAddress):
     """A transfer of a file in which nothing moves for so long is broken off, and begun again."""
     transfer_patience_s: Annotated[float, Field(ge=0)] = 600.0
     """After so long it is not begun again."""
+    evict_above: Annotated[float, Field(ge=0, le=1)] = 0.85
+    """With a larger share of Docker's disk in use, images pulled by this giver go..."""
+    evict_below: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """...until no more than this share is."""
     stop_grace_s: Annotated[int, Field(ge=0)] = 10
     """Between SIGTERM and SIGKILL."""
     stop_mode: Literal["hand_over", "drain"] = "hand_over"
@@ -103,6 +114,10 @@ class GiverSettings(GiverAddress):
     """When to give, as `mon-fri 18:00-08:00, sat-sun` by the host's clock; `None`: always."""
     idle_sessions: bool = False
     """Give only while nobody is logged in."""
+    idle_cpu: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Give only while others use no more than this share of the host's CPUs..."""
+    idle_for_s: Annotated[float, Field(ge=0)] = 10.0
+    """...and have not for so long."""
     not_on_battery: bool = False
     min_free_disk: Annotated[ByteSize, Field(ge=0)] | None = None
     """With less than that free where Docker keeps its data, nothing new is taken."""
@@ -119,6 +134,8 @@ class GiverSettings(GiverAddress):
             hours=self.hours,
             no_sessions=self.idle_sessions,
             no_battery=self.not_on_battery,
+            others_cpu=self.idle_cpu,
+            idle_for_s=self.idle_for_s,
             min_free_disk=self.min_free_disk,
             at_limit=self.at_limit,
         )

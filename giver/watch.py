@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from giver.engine import Engine, EngineError, EngineFacts
+from giver.eviction import Evictor
 from giver.health import Health
 from giver.journal import Journal, JournalError
 from giver.ledger import Ledger
@@ -32,6 +33,7 @@ class Watch:
         journal: Journal,
         health: Health,
         metrics: Metrics,
+        evictor: Evictor,
         on_facts: Callable[[EngineFacts], None],
         on_images: Callable[[tuple[str, ...]], None],
     ) -> None:
@@ -42,6 +44,7 @@ class Watch:
         self._journal = journal
         self._health = health
         self._metrics = metrics
+        self._evictor = evictor
         self._on_facts = on_facts
         self._on_images = on_images
         self._recovered = False
@@ -74,6 +77,7 @@ class Watch:
         self._health.engine_works()
         self._runner.dispatch()
         await self._reap_in_time()
+        await self._evictor.look()
 
     def _engine_failed(self, reason: str) -> None:
         now = time.monotonic()

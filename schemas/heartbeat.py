@@ -9,6 +9,7 @@ from pydantic import Field
 from schemas.base import Message, Part
 from schemas.identifiers import AssignmentId, GiverId
 from schemas.job import MIB, MOST_BYTES
+from schemas.policy import Policy
 from schemas.states import AssignmentState, GiverState
 
 SHORTEST_INTERVAL_S = 0.1
@@ -72,6 +73,15 @@ class Refusal(Part):
     reason: str = Field(max_length=500)
 
 
+class Pull(Part):
+    """An image on its way to the giver."""
+
+    image: str = Field(max_length=500)
+    done_bytes: int = Field(ge=0, le=MOST_BYTES)
+    total_bytes: int = Field(ge=0, le=MOST_BYTES)
+    """Of the layers heard of so far, as the registry packs them."""
+
+
 class Heartbeat(Message):
     """On `heartbeats`. Only its arrival counts for liveness: no clock of the giver's is trusted."""
 
@@ -98,8 +108,11 @@ class Heartbeat(Message):
     free: Capacity
     backlog: int = Field(ge=0, le=100_000)
     """Assignments that it is willing to hold waiting beyond those it runs."""
+    policy: Policy = Policy()
+    """What its owner lets a task have."""
     images: tuple[str, ...] = ()
     """Image references present on the host."""
+    pulls: tuple[Pull, ...] = ()
     inventory: tuple[Held, ...] = ()
     """All it has that is not confirmed as reported."""
     refusals: tuple[Refusal, ...] = ()

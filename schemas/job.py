@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from math import prod
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from schemas.base import Message, Part
 from schemas.comparison import COMPARABLE_BYTES, Comparison
@@ -35,11 +35,23 @@ _INDEX = re.compile(r"(?:0|[1-9][0-9]{0,8})\Z")
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+RuntimeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[^=\x00]{1,200}$")]
 
 
 LabelText = Annotated[str, Field(max_length=200)]
 """Of a name or a value: what is wanted of them is repeated in explanations."""
+
+
+def _capability(name: str) -> str:
+    if name == "ALL" or name.startswith("CAP_"):
+        raise ValueError("name each capability by itself and without CAP_, e.g. NET_RAW")
+    return name
+
+
+CapabilityName = Annotated[
+    str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,40}$"), AfterValidator(_capability)
+]
 
 
 def _check_no_nul(texts: Iterable[str]) -> None:
@@ -61,6 +73,19 @@ class Resources(Part):
     """Processes and threads together."""
 
 
+class Grants(Part):
+    """What a container gets beyond the hardened default, where the giver's owner allows it."""
+
+    network: bool = False
+    """A way out, by a bridge of the owner's choice."""
+    capabilities: tuple[CapabilityName, ...] = Field(default=(), max_length=64)
+    """Of Linux, without `CAP_`. They make the container run as its root, which alone has any."""
+    writable_root: bool = False
+    """The container's own root file system, by the image's own user, be that root."""
+    runtime: RuntimeName | Literal[""] = ""
+    """As the giver's Docker calls it, e.g. `runsc`; empty: its default."""
+
+
 class ContainerSpec(Part):
     """One container to run."""
 
@@ -72,6 +97,7 @@ class ContainerSpec(Part):
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     workdir: str | None = Field(default=None, pattern=r"^/[^\x00]*$", max_length=4096)
     resources: Resources = Resources()
+    grants: Grants = Grants()
     timeout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
     """Seconds a run may take, pull and data not counted."""
     inputs: tuple[Input, ...] = Field(default=(), max_length=MOST_INPUTS)

@@ -44,6 +44,12 @@ class Usage(Part):
     wall_s: float | None = Field(default=None, ge=0)
     cpu_s: float | None = Field(default=None, ge=0)
     peak_memory_bytes: int | None = Field(default=None, ge=0)
+    disk_read_bytes: int | None = Field(default=None, ge=0)
+    disk_written_bytes: int | None = Field(default=None, ge=0)
+    """To and from block devices, so not what memory held."""
+    received_bytes: int | None = Field(default=None, ge=0)
+    sent_bytes: int | None = Field(default=None, ge=0)
+    """By the network."""
     pull_s: float | None = Field(default=None, ge=0)
 
 

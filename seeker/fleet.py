@@ -51,7 +51,10 @@ class News(Enum):
     NOTHING = auto()
 
 
-_MATTERS = ("state", "capacity", "backlog", "images", "labels", "owner", "platform", "speed")
+_MATTERS = (
+    *("state", "capacity", "backlog", "images", "labels", "owner", "platform", "speed"),
+    "policy",
+)
 """Fields of a heartbeat that placement looks at."""
 
 

@@ -38,6 +38,10 @@ and, which givers, and what when it goes wrong or slowly:
     on_disagreement: fail
     homogeneous: true
     after: [01JD…]
+
+and, what it needs beyond the hardened default, where a giver's owner allows it:
+
+    grants: {network: true, capabilities: [NET_RAW], writable_root: true, runtime: runsc}
 """
 
 from __future__ import annotations
@@ -46,7 +50,6 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -60,11 +63,12 @@ from pydantic import (
 )
 from pytimeparse2 import parse as parse_duration
 
+from runtime import strict_yaml
 from schemas import identifiers
 from schemas.base import describe
 from schemas.comparison import Comparison
 from schemas.data import Input
-from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources, Retry
+from schemas.job import Agreement, ContainerSpec, Grants, JobSpec, Placement, Resources, Retry
 from seeker import expression, rendering, sources, sweep
 from seeker.sources import Source, SourceError
 
@@ -119,6 +123,11 @@ def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _capability(value: object) -> object:
+    """As in `docker run --cap-add`."""
+    return value.upper().removeprefix("CAP_") if isinstance(value, str) else value
+
+
 def _job_id(value: str) -> str:
     if not identifiers.is_job_id(value):
         raise ValueError("not the id of a job (26 characters, as `seeker enqueue` prints it)")
@@ -148,6 +157,15 @@ class WrittenResources(_Written):
     pids: int = 256
 
 
+class WrittenGrants(_Written):
+    network: bool = False
+    capabilities: Annotated[
+        tuple[Annotated[str, BeforeValidator(_capability)], ...], BeforeValidator(_several)
+    ] = ()
+    writable_root: bool = False
+    runtime: str = ""
+
+
 class WrittenJob(_Written):
     """A job as written: sizes and durations with units, unknown keys refused."""
 
@@ -158,6 +176,7 @@ class WrittenJob(_Written):
     env: dict[str, Text] = Field(default_factory=dict)
     workdir: str | None = None
     resources: WrittenResources = WrittenResources()
+    grants: WrittenGrants = WrittenGrants()
     timeout: Duration = 3600.0
     name: str | None = None
     replicas: int | None = None
@@ -261,6 +280,7 @@ class WrittenJob(_Written):
                     gpus=self.resources.gpus,
                     pids=self.resources.pids,
                 ),
+                grants=Grants(**self.grants.model_dump()),
                 timeout_s=self.timeout,
                 inputs=tuple(
                     Input(path=each.path, sha256=_TO_COME, size_bytes=0, folder=each.folder)
@@ -319,26 +339,6 @@ def build(values: dict[str, Any], source: str) -> JobSpec:
     return spec
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses what YAML forbids and PyYAML takes: a key that is there twice. The last would win."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: dict[tuple[str, str], int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            line = key.start_mark.line + 1
-            if (key.tag, key.value) in seen:
-                before = seen[key.tag, key.value]
-                raise JobFileError(
-                    f"key {key.value!r} is there twice, in line {before} and in line {line}: "
-                    "remove one of them"
-                )
-            seen[key.tag, key.value] = line
-        return node
-
-
 def read(path: Path) -> dict[str, Any]:
     """The keys of a job file, not yet checked.
 
@@ -346,13 +346,11 @@ def read(path: Path) -> dict[str, Any]:
         JobFileError: it cannot be read, is no YAML mapping, or has a key twice.
     """
     try:
-        values = yaml.load(path.read_bytes(), _Loader)  # noqa: S506  It is a SafeLoader.
+        values = strict_yaml.load(path.read_bytes())
     except OSError as error:
         raise JobFileError(f"{path} cannot be read: {error.strerror}") from error
-    except JobFileError as error:
+    except strict_yaml.YamlError as error:
         raise JobFileError(f"{path}: {error}") from error
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise JobFileError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise JobFileError(f"{path} holds no job: expected keys such as `image` and `command`")
     if isinstance(values.get("parameters"), str):

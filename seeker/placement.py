@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from schemas.heartbeat import Capacity
-from schemas.job import JobSpec, Placement, Resources
+from schemas.job import Grants, JobSpec, Placement, Resources
+from schemas.policy import excess
 from schemas.states import GiverState
 from seeker import expression, specs
 from seeker.model import Giver, Load
@@ -36,6 +37,8 @@ class Demand:
 
     image: str
     resources: Resources
+    grants: Grants
+    timeout_s: float
     placement: Placement
     owners: int
     """Different ones must have a giver that would do, or no such task is begun."""
@@ -48,6 +51,8 @@ class Demand:
         return cls(
             container.image,
             container.resources,
+            container.grants,
+            container.timeout_s,
             spec.placement,
             specs.owners_needed(spec),
             specs.demand_key(spec),
@@ -58,8 +63,7 @@ class Demand:
         os, _, architecture = platform.partition("/")
         placement = self.placement.model_copy(update={"os": os, "architecture": architecture})
         # A key of its own, also where the demand names the platform already.
-        key = f"{self.key}\non {platform}"
-        return replace(self, placement=placement, key=key)
+        return replace(self, placement=placement, key=f"{self.key}\non {platform}")
 
 
 class Offer(NamedTuple):
@@ -113,7 +117,7 @@ def unfit(giver: Giver, demand: Demand) -> Refused | None:
     short = lacking(giver.beat.capacity, demand.resources)
     if short is not None:
         return Refused(giver.id, *short, remedy=MORE, lasting=True)
-    wrong = _mismatch(giver, demand.placement)
+    wrong = excess(giver.beat.policy, demand) or _mismatch(giver, demand.placement)
     return Refused(giver.id, *wrong, lasting=True) if wrong is not None else None
 
 

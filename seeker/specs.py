@@ -43,9 +43,11 @@ def unpack(packed: bytes | JobSpec) -> JobSpec:
 
 def demand_key(spec: JobSpec) -> str:
     """Equal, and one and the same text, for specs that ask the same of a giver."""
-    image, resources = spec.container.image, spec.container.resources
-    asked = (resources.model_dump_json(), spec.placement.model_dump_json())
-    return intern("\n".join((image, *asked, str(owners_needed(spec)))))
+    container = spec.container
+    parts = container.resources, container.grants, spec.placement
+    texts = (part.model_dump_json() for part in parts)
+    figures = (str(container.timeout_s), str(owners_needed(spec)))
+    return intern("\n".join((container.image, *figures, *texts)))
 
 
 def owners_needed(spec: JobSpec) -> int:

@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from schemas import identifiers
+from schemas.policy import ANY_IMAGE
 from schemas.states import AssignmentState, TaskState
 from seeker import documents
 from seeker.documents import Document
@@ -22,6 +23,16 @@ STYLES = {
     "cancelled": "yellow",
     "active": "cyan",
     "pending": "dim",
+}
+
+GRANTED = {"network": "network", "writable_root": "writable root"}
+ALLOWED = {
+    "cpus": (1, "CPUs"),
+    "memory_bytes": (2**20, "MiB of memory"),
+    "disk_bytes": (2**20, "MiB of disk"),
+    "gpus": (1, "GPUs"),
+    "pids": (1, "processes"),
+    "timeout_s": (1, "s of run time"),
 }
 
 LISTED = 20
@@ -104,6 +115,8 @@ def giver(document: Document) -> dict[str, Any]:
         "owner": beat["owner"],
         "platform": beat["platform"],
         "images": beat["images"],
+        "policy": beat.get("policy", {}),
+        "pulls": beat.get("pulls", []),
         "version": beat["version"],
         "joined_at": document["joined_at"].isoformat(),
         "heard_at": document["heard_at"].isoformat(),
@@ -274,6 +287,9 @@ def print_giver(item: dict[str, Any]) -> None:
         free=_resources(item["free"]),
         placed=_resources(load),
         images=", ".join(item["images"]),
+        pulling="; ".join(map(_pull, item["pulls"])),
+        grants=_grants(item["policy"]),
+        allows=_allows(item["policy"]),
         votes=f"{standing['agreed']:g} with the majority, {standing['disagreed']:g} against it",
         reputation=f"{standing['reputation']:.2f}",
         trust=standing["trust"],
@@ -295,6 +311,32 @@ def _with(state: str, reason: str) -> str:
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.1f}" if size < 100 << 30 else f"{size >> 30}"
+
+
+def _pull(item: dict[str, Any]) -> str:
+    done, total = item["done_bytes"] / 2**20, item["total_bytes"] / 2**20
+    return f"{item['image']} {done:.1f} of {total:.1f} MiB"
+
+
+def _grants(policy: dict[str, Any]) -> str:
+    """What a task may get beyond the hardened default."""
+    words = [word for name, word in GRANTED.items() if policy.get(name)]
+    words += [f"capability {name}" for name in policy.get("capabilities", ())]
+    words += [f"runtime {name}" for name in policy.get("runtimes", ())]
+    return ", ".join(words) or "nothing"
+
+
+def _allows(policy: dict[str, Any]) -> str:
+    """The most that one task may ask for, and of which images."""
+    words = [
+        f"{policy[name] / scale:g} {unit}"
+        for name, (scale, unit) in ALLOWED.items()
+        if policy.get(name) is not None
+    ]
+    images = [image for image in policy.get("images", ()) if image != ANY_IMAGE]
+    if images and ANY_IMAGE not in policy["images"]:
+        words.append(f"images {', '.join(images)}")
+    return ", ".join(words)
 
 
 def _resources(item: dict[str, Any]) -> str:

@@ -33,6 +33,9 @@ CREDENTIALS = {
 }
 """By service, the settings that are secret, and how they look."""
 
+EDITED = {"giver": ("policy.yaml",)}
+"""By service, what else is there for the owner of the host to edit."""
+
 VENV = Path("/opt/seekgive")
 ETC = Path("/etc/seekgive")
 UNITS = Path("/etc/systemd/system")
@@ -74,9 +77,9 @@ def install(services: Sequence[str], pip: Sequence[str]) -> None:
     for service in services:
         say(f"install {unit(service)}")
         copy(HERE / unit(service), UNITS / unit(service))
-        settings = ETC / f"{service}.env"
-        if not settings.exists():
-            copy(HERE / f"{service}.env", settings)
+        for settings in (f"{service}.env", *EDITED.get(service, ())):
+            if not (ETC / settings).exists():
+                copy(HERE / settings, ETC / settings)
     run("systemctl", "daemon-reload")
     make_artifacts_key(services)
     tell_next(services)
@@ -122,7 +125,8 @@ def tell_next(services: Sequence[str]) -> None:
         print(f"\n{service}:")
         for path, example in missing.items():
             print(f"  write into {path}: {example}")
-        print(f"  look at {ETC / service}.env")
+        others = "".join(f" and {ETC / name}" for name in EDITED.get(service, ()))
+        print(f"  look at {ETC / service}.env{others}")
         verb = "restart" if running.returncode == 0 else "enable --now"
         print(f"  systemctl {verb} {unit(service)}")
 

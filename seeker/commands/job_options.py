@@ -15,7 +15,8 @@ from seeker.commands.arguments import pairs
 from seeker.sources import Source, SourceError
 
 RESOURCES = ("cpus", "memory", "disk", "gpus", "pids")
-MERGED = ("env", "known", "labels", "matrix", "resources")
+GRANTS = ("network", "capabilities", "writable_root", "runtime")
+MERGED = ("env", "grants", "known", "labels", "matrix", "resources")
 """Mappings of which an option replaces single entries."""
 REPLACES = {
     "array": ("first_index", "count"),
@@ -91,6 +92,21 @@ _OPTIONS = (
         metavar="PATTERN",
         help="Files of /out to keep, e.g. 'frames/*.png'; `seeker fetch` gets them. Repeatable.",
     ),
+    # What it gets beyond the hardened default, where a giver's owner allows it
+    click.option("--network/--no-network", default=None, help="A way out.  [default: none]"),
+    click.option(
+        "--cap-add",
+        "capabilities",
+        multiple=True,
+        metavar="NAME",
+        help="A capability of Linux, e.g. NET_RAW, and root in the container; repeatable.",
+    ),
+    click.option(
+        "--writable-root/--read-only-root",
+        default=None,
+        help="Write anywhere in the container, as the image's own user.  [default: /tmp only]",
+    ),
+    click.option("--runtime", metavar="NAME", help="Of the giver's Docker, e.g. runsc."),
     # How often
     click.option(
         "--array", metavar="FIRST-LAST", help="A task for each index: {{index}}, $TASK_INDEX."
@@ -203,9 +219,10 @@ def job_of(options: Mapping[str, Any]) -> tuple[JobSpec, tuple[Source, ...]]:
     """
     given = {name: value for name, value in options.items() if value not in (None, {}, ())}
     path: Path | None = given.pop("path", None)
-    resources = {name: given.pop(name) for name in RESOURCES if name in given}
-    if resources:
-        given["resources"] = resources
+    for key, names in (("resources", RESOURCES), ("grants", GRANTS)):
+        nested = {name: given.pop(name) for name in names if name in given}
+        if nested:
+            given[key] = nested
     if "entrypoint" in given:
         given["entrypoint"] = (given["entrypoint"],)
     try:

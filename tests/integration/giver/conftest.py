@@ -23,7 +23,10 @@ from schemas.identifiers import assignment_id, new_job_id, new_session, task_id
 from schemas.job import ContainerSpec, Resources
 
 IMAGE = "seekgive-test-giver:busybox"
-_APPLETS = ("sh", "cat", "sleep", "tail", "yes", "id", "touch", "head", "grep", "true", "echo")
+_APPLETS = (
+    *("sh", "cat", "sleep", "tail", "yes", "id", "touch", "head", "grep", "true", "echo"),
+    "tr",
+)
 
 
 @pytest.fixture(scope="session")

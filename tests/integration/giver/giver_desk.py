@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from broker import Link
+from deploy.local.layout import CHECKOUT
 from giver.engine import Engine
 from giver.service import GiverService
 from giver.settings import GiverSettings
@@ -170,16 +171,23 @@ class GiverProcess:
         self._environment = {
             **os.environ,
             **{
-                f"GIVER_{name.upper()}": str(value)
-                for name, value in settings.model_dump(exclude_defaults=True).items()
+                f"GIVER_{name.upper()}": str(getattr(settings, name))
+                for name in settings.model_dump(exclude_defaults=True)
             },
         }
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, failpoint: str | None = None) -> None:
+        """`failpoint`: one of those in `tests.failpoints`, at which it kills itself."""
+        module = ("tests.failpoints", failpoint) if failpoint else ("giver.cli", "run")
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "giver.cli", "run", env=self._environment
+            sys.executable, "-m", *module, env=self._environment, cwd=CHECKOUT
         )
+
+    async def died(self) -> None:
+        """At its failpoint."""
+        assert self.process is not None
+        assert await asyncio.wait_for(self.process.wait(), WAIT_S) == -signal.SIGKILL
 
     async def end(self, number: signal.Signals) -> int:
         assert self.process is not None

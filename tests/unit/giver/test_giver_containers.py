@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from giver.cgroups import CgroupReader
+from giver.cgroups import CgroupReader, Traffic
 from giver.docker_errors import pull_error, translated
 from giver.engine import (
     Container,
@@ -21,7 +21,7 @@ from giver.engine import (
 from giver.hardening import container_config
 from giver.reaper import overdue, sort_found
 from schemas.assignment import Assignment
-from schemas.job import GIB, MIB, ContainerSpec, Resources
+from schemas.job import GIB, MIB, ContainerSpec, Grants, Resources
 
 JOB = "01JD0000000000000000000000"
 
@@ -51,6 +51,33 @@ def test_a_container_is_hardened() -> None:
 )
 def test_it_never_runs_as_root(user: str, expected: str) -> None:
     assert config(user)["User"] == expected
+
+
+def test_nothing_beyond_that_is_there_unless_granted() -> None:
+    granted = config(grants=Grants(network=True, capabilities=("NET_RAW",), runtime="runsc"))
+    host = granted["HostConfig"]
+    assert (host["NetworkMode"], granted["NetworkDisabled"]) == ("bridge", False)
+    assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], ["NET_RAW"])
+    assert (host["Runtime"], host["ReadonlyRootfs"]) == ("runsc", True)
+    assert not {"CapAdd", "Runtime", "CgroupParent"} & config()["HostConfig"].keys()
+
+
+@pytest.mark.parametrize(
+    ("user", "grants", "expected"),
+    [
+        ("app", Grants(network=True, runtime="runsc"), "app"),
+        ("", Grants(network=True), "65534:65534"),
+        ("app", Grants(writable_root=True), "app"),
+        ("", Grants(writable_root=True), ""),
+        ("app", Grants(capabilities=("NET_RAW",)), "0:0"),
+    ],
+)
+def test_capabilities_and_a_writable_root_come_with_a_user_who_can_use_them(
+    user: str, grants: Grants, expected: str
+) -> None:
+    made = config(user, grants=grants)
+    assert made["User"] == expected
+    assert made["HostConfig"]["ReadonlyRootfs"] is not grants.writable_root
 
 
 def test_tmp_is_sized_by_disk_and_memory() -> None:
@@ -132,7 +159,7 @@ def test_figures_come_from_the_old_cgroups(tmp_path: Path) -> None:
     (cpu / "cpuacct.usage").write_text("1500000000\n")
     (memory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
     (memory / "memory.max_usage_in_bytes").write_text("4096\n")
-    reader = CgroupReader("c", tmp_path)
+    reader = CgroupReader("c", root=tmp_path)
     reader.sample()
     assert (reader.cpu_s, reader.peak_memory_bytes, reader.oom_kills) == (1.5, 4096, 2)
 
@@ -144,14 +171,54 @@ def test_figures_come_from_the_unified_cgroups(tmp_path: Path) -> None:
     (folder / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
     (folder / "memory.current").write_text("100\n")
-    reader = CgroupReader("c", tmp_path)
+    reader = CgroupReader("c", root=tmp_path)
     reader.sample()
     (folder / "memory.current").write_text("50\n")
     reader.sample()
     assert (reader.cpu_s, reader.peak_memory_bytes, reader.oom_kills) == (2.5, 100, 1)
 
 
+def test_figures_are_found_under_a_parent_of_the_givers_own(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    folder = tmp_path / "seekgive_g.slice/docker-c.scope"
+    folder.mkdir(parents=True)
+    (folder / "cpu.stat").write_text("usage_usec 1000000\n")
+    (folder / "memory.events").write_text("oom_kill 0\n")
+    (folder / "memory.current").write_text("1\n")
+    reader = CgroupReader("c", "seekgive_g.slice", tmp_path)
+    reader.sample()
+    assert reader.cpu_s == 1
+
+
+NET_DEV = """Inter-|   Receive                        |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets
+    lo:     500      5    0    0    0     0          0         0      500       5
+  eth0: 1000      9    0    0    0     0          0         0     2000       9
+"""
+
+
+@pytest.mark.parametrize("unified", [True, False])
+def test_traffic_is_read_of_either_kind_and_the_loopback_is_none(
+    tmp_path: Path, unified: bool
+) -> None:
+    if unified:
+        (tmp_path / "cgroup.controllers").touch()
+        folder, name = tmp_path / "docker/c", "io.stat"
+        text = "8:0 rbytes=10 wbytes=20 rios=1\n8:16 rbytes=1 wbytes=2 rios=1\n"
+    else:
+        folder, name = tmp_path / "blkio/docker/c", "blkio.throttle.io_service_bytes"
+        text = "8:0 Read 11\n8:0 Write 22\n8:0 Total 33\nTotal 33\n"
+    (tmp_path / "proc/7/net").mkdir(parents=True)
+    (tmp_path / "proc/7/net/dev").write_text(NET_DEV)
+    folder.mkdir(parents=True)
+    (folder / name).write_text(text)
+    (folder / "cgroup.procs").write_text("7\n8\n")
+    reader = CgroupReader("c", "", tmp_path, tmp_path / "proc")
+    reader.sample()
+    assert reader.traffic == Traffic(11, 22, 1000, 2000)
+
+
 def test_without_files_nothing_is_claimed(tmp_path: Path) -> None:
-    reader = CgroupReader("c", tmp_path)
+    reader = CgroupReader("c", root=tmp_path)
     reader.sample()
     assert (reader.cpu_s, reader.peak_memory_bytes) == (None, None)

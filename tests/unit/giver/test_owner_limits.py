@@ -46,6 +46,7 @@ def test_drain_lets_what_waits_here_start() -> None:
         ({"hours": parse("18:00-08:00")}, {}, "out of hours (18:00-08:00)"),
         ({"no_battery": True}, {"on_battery": True}, "the host runs on battery"),
         ({"no_sessions": True}, {"sessions": 1}, "somebody is logged in"),
+        ({"others_cpu": 0.3}, {"others_cpu": 0.31}, "others use more than 30% of the CPUs"),
     ],
 )
 def test_a_limit_freezes_or_only_takes_nothing_new(
@@ -62,7 +63,7 @@ def test_a_limit_freezes_or_only_takes_nothing_new(
 
 @pytest.mark.parametrize(
     "limits",
-    [{"no_battery": True}, {"no_sessions": True}, {"min_free_disk": 9}],
+    [{"no_battery": True}, {"no_sessions": True}, {"min_free_disk": 9}, {"others_cpu": 0.1}],
 )
 def test_what_cannot_be_told_limits_nothing(limits: dict[str, Any]) -> None:
     assert judge(Limits(**limits), Word(), sample()) == OPEN

@@ -12,17 +12,19 @@ from schemas.assignment import Assignment, CancelAssignments, Dispatch
 from schemas.base import Message
 from schemas.comparison import Comparison
 from schemas.data import DataAccess, Input
-from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Progress, Refusal
+from schemas.heartbeat import Capacity, Heartbeat, Held, Platform, Progress, Pull, Refusal
 from schemas.job import (
     MOST_BYTES,
     Agreement,
     Command,
     ContainerSpec,
+    Grants,
     JobSpec,
     Resources,
     Submission,
 )
 from schemas.logs import LogChunk, StreamLogs
+from schemas.policy import Policy
 from schemas.result import OutputFile, Result, StoredBatch, StoredResult, Stream, Usage
 from schemas.states import AssignmentState, GiverState, Outcome
 
@@ -66,6 +68,12 @@ containers = st.builds(
         memory_bytes=st.integers(6 << 20, MOST_BYTES),
         disk_bytes=sizes,
         pids=st.integers(1, 1 << 20),
+    ),
+    grants=st.builds(
+        Grants,
+        network=st.booleans(),
+        capabilities=tuples(st.sampled_from(["NET_RAW", "SYS_PTRACE"])),
+        runtime=st.sampled_from(["", "runsc"]),
     ),
     timeout_s=st.floats(0.001, 86400),
     inputs=st.just(())
@@ -175,7 +183,17 @@ heartbeats = st.builds(
     capacity=capacities,
     free=capacities,
     backlog=st.integers(0, 100_000),
+    policy=st.builds(
+        Policy,
+        network=st.booleans(),
+        images=tuples(st.sampled_from(["*", "ghcr.io/alice/*"]), least=1),
+        cpus=st.none() | st.floats(0.01, 4096),
+        memory_bytes=st.none() | sizes,
+    ),
     images=tuples(short),
+    pulls=tuples(
+        st.builds(Pull, image=short, done_bytes=sizes, total_bytes=sizes),
+    ),
     inventory=tuples(
         st.builds(
             Held,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.heartbeat import Capacity
-from schemas.job import Agreement, ContainerSpec, JobSpec, Placement, Resources
+from schemas.job import Agreement, ContainerSpec, Grants, JobSpec, Placement, Resources
+from schemas.policy import Policy
 from schemas.states import AssignmentState, GiverState, TaskState
 from seeker import documents, explanation, view
 from seeker.commands.follow import progress
@@ -125,6 +126,24 @@ def test_when_nobody_will_ever_do_the_remedy_is_about_what_they_lack(
 ) -> None:
     world.join("g1", "g2")
     assert explain(world, asked).remedy == f"no giver at hand will do: {remedy}"
+
+
+def test_what_an_owner_does_not_allow_is_a_lasting_refusal_with_the_limit(world: World) -> None:
+    world.join("strict", policy=Policy(pids=64, images=("alice/*",)))
+    world.join("small", policy=Policy(network=True, images=("*",), timeout_s=60))
+    wanted = spec(pids=65)
+    container = wanted.container.model_copy(update={"grants": Grants(network=True)})
+    wanted = wanted.model_copy(update={"container": container})
+    found = explain(world, wanted)
+    assert [(refused.giver_id, refused.reason, refused.lasting) for refused in found.refusals] == [
+        ("small", "allows a task 60 s of run time, 3600 are asked for", True),
+        ("strict", "grants no network", True),
+    ]
+    assert found.kinds == {"allow a task too little time": 1, "grant no network": 1}
+    world.submit_spec(wanted)
+    assert world.dispatched() == []
+    world.hold("strict", sequence=1, policy=Policy(network=True))
+    assert [assignment.giver_id for assignment in world.dispatched()] == ["strict"]
 
 
 def test_the_remedy_for_a_cordon_is_to_end_it_and_for_a_task_tried_a_new_giver(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.command_line import UserError
-from schemas.job import JobSpec
+from schemas.job import Grants, JobSpec
 from seeker import jobfile, sweep
 from seeker.commands.job_options import spec_of
 
@@ -55,6 +55,17 @@ def test_every_key_of_placement_and_life_arrives_in_the_spec() -> None:
     assert spec.container.resources.gpus == 1
 
 
+def test_grants_arrive_from_the_file_and_from_options_over_it(write: Any) -> None:
+    asked = {"network": True, "capabilities": "cap_net_raw", "runtime": "runsc"}
+    grants = build(grants=asked).container.grants
+    assert grants == Grants(network=True, capabilities=("NET_RAW",), runtime="runsc")
+    path = write("job.yaml", "image: x\ngrants: {network: true, runtime: runsc}\n")
+    options = {"path": path, "network": False, "capabilities": ("sys_ptrace",)}
+    assert spec_of(options).container.grants == Grants(
+        capabilities=("SYS_PTRACE",), runtime="runsc"
+    )
+
+
 def test_an_empty_job_file_key_leaves_every_default() -> None:
     assert build() == JobSpec.model_validate({"container": {"image": "image"}})
 
@@ -81,6 +92,8 @@ def test_an_empty_job_file_key_leaves_every_default() -> None:
         ({"matrix": {"a": "1,2"}, "count": 3}, "2 combinations for 3 tasks"),
         ({"matrix": {"a": "1,2"}, "parameters": [{"a": 1}]}, "exclude each other"),
         ({"command": ["{{b}}"], "matrix": {"a": "1,2"}}, "{{b}} is no parameter"),
+        ({"grants": {"gpu": True}}, "grants.gpu: "),
+        ({"grants": {"capabilities": ["ALL"]}}, "name each capability by itself"),
         ({"colour": "red"}, "colour: "),
     ],
 )
