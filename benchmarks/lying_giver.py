@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import click
 
-from giver.cli import serve
+from giver.run import serve
 from giver.docker_engine import DockerEngine
 from giver.engine import Container, Exit
 from giver.output import STDOUT, Output

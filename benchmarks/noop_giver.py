@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from giver.cli import serve
+from giver.run import serve
 from giver.engine import Container, EngineFacts, Exit, Image, Plan, Tail
 from giver.output import Output, Sink
 from giver.settings import GiverSettings

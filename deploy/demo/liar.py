@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import click
 
-from giver.cli import serve
+from giver.run import serve
 from giver.docker_engine import DockerEngine
 from giver.engine import Container, Exit
 from giver.output import STDOUT, Output
