@@ -188,7 +188,11 @@ class Task:
     @property
     def killed_by(self) -> dict[str, str]:
         """By group, a giver on which its process was killed in this round, nobody knows by whom."""
-        return {a.group: a.giver_id for a in self.of_this_round if a.outcome is Outcome.KILLED}
+        return {
+            a.group: a.giver_id
+            for a in self.of_this_round
+            if a.outcome is Outcome.KILLED and not a.late  # Nobody knows what it did meanwhile.
+        }
 
     @property
     def platform(self) -> str:

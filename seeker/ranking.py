@@ -10,7 +10,7 @@ without one is a group by itself), and a heap of the groups by the best offer of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -51,8 +51,10 @@ class Ranking:
         self._fit: dict[str, Attributes] = {}
         self._unfit: dict[str, Attributes] = {}
         """Whether a giver would do when idle, as it described itself in these attributes."""
-        self._witnesses: list[str] = []
-        """Givers of different owners that would do, as many as are needed, or all there are."""
+        self._witnesses: dict[str, str] = {}
+        """By owner, a giver that would do; as many as are needed, or all there are."""
+        self._sought = -1
+        """Up to where the fleet's journal has no other owner to add to these; -1: not known."""
         self.looked_at = 0
         """Givers so far."""
         self.explanation = ""
@@ -96,24 +98,36 @@ class Ranking:
         return found
 
     def enough_owners(self) -> bool:
-        """Whether as many have a giver that would do, busy or not, as the demand needs."""
-        if self.demand.owners == 1:
-            return True
-        if self._owners_of(self._witnesses) < self.demand.owners:
-            self._witnesses = []
-            for giver_id in self._fleet.givers:
-                self.looked_at += 1
-                before = self._owners_of(self._witnesses)
-                if self._owners_of([*self._witnesses, giver_id]) > before:
-                    self._witnesses.append(giver_id)
-                    if before + 1 == self.demand.owners:
-                        break
-        return len(self._witnesses) == self.demand.owners
+        """Whether as many have a giver that would do, busy or not, as the demand needs.
 
-    def _owners_of(self, giver_ids: Sequence[str]) -> int:
-        """Different ones, of the givers that would do."""
-        found = (self._fleet.givers.get(giver_id) for giver_id in giver_ids)
-        return len({g.group for g in found if g is not None and not g.cordon and self._fits(g)})
+        Whoever was found is asked again, and all others only when they changed: a task may be held
+        back for weeks.
+        """
+        needed = self.demand.owners
+        if needed == 1:
+            return True
+        for owner, giver_id in list(self._witnesses.items()):
+            if self._owner_of(giver_id) != owner:
+                del self._witnesses[owner]
+                self._sought = -1  # Another giver of the owner's may do.
+        if len(self._witnesses) < needed:
+            changed = self._fleet.changed_since(self._sought)
+            self._sought = self._fleet.position
+            for giver_id in self._fleet.givers if changed is None else changed:
+                found = self._owner_of(giver_id)
+                if found is not None:
+                    self._witnesses[found] = giver_id
+                if len(self._witnesses) == needed:
+                    self._sought = -1  # The rest was not looked at.
+                    break
+        return len(self._witnesses) >= needed
+
+    def _owner_of(self, giver_id: str) -> str | None:
+        """The group of a giver that would do."""
+        self.looked_at += 1
+        giver = self._fleet.givers.get(giver_id)
+        does = giver is not None and giver.cordon is None and self._fits(giver)
+        return giver.group if giver is not None and does else None
 
     def shed(self) -> None:
         """Give back the memory. Where there is no offer, those that change are all there may be;
@@ -122,7 +136,6 @@ class Ranking:
             self._seen = -1
         self._groups, self._heads, self._pushed = {}, [], 0
         self._fit, self._unfit = {}, {}
-        self._witnesses = []
 
     def explain(self, now: float) -> None:
         """Bring `explanation` up to date, which means to look at everybody."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import random
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.heartbeat import Capacity
 from schemas.job import Agreement, ContainerSpec, JobSpec, Retry
-from schemas.states import Outcome, TaskState
-from tests.unit.seeker.conftest import World
+from schemas.states import GiverState, Outcome, TaskState
+from seeker.fleet import Fleet
+from seeker.model import Cordon, Now
+from seeker.placement import Demand, Refused, consider
+from seeker.ranking import Ranking
+from tests.unit.seeker.conftest import START, World, beat
 
 
 def held_back(world: World, job_id: str) -> str:
@@ -93,3 +102,67 @@ def test_a_task_killed_on_one_owners_givers_goes_on(world: World, owners: dict[s
     )
     assert len(killed(world, 8)) == 5
     assert "5 attempts" in world.tasks[f"{job}-0"].reason
+
+
+def test_who_was_given_up_says_nothing_of_a_task_that_is_killed(world: World) -> None:
+    world.join("g1")
+    world.submit()
+    (lost,) = world.dispatched()
+    world.pass_time(31)
+    world.join("g2", "g3")
+    world.report(lost, digest=None, outcome=Outcome.KILLED)
+    assert lost.late
+    (assignment,) = world.dispatched()
+    world.report(assignment, digest=None, outcome=Outcome.KILLED)
+    assert not assignment.task.state.final
+
+
+def test_to_be_held_back_costs_the_same_however_many_givers_there_are(world: World) -> None:
+    world.join("g1")
+    small = Capacity(cpus=0.5, memory_bytes=1 << 30, disk_bytes=1 << 40, containers=4)
+    world.join(*(f"small{number}" for number in range(500)), capacity=small)
+    world.submit(replicas=2, quorum=2)
+    world.turn()
+    rankings = world.scheduler._ledger.rankings
+    before = rankings.looked_at
+    for _ in range(10):
+        world.turn()
+    assert rankings.looked_at - before <= 30
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32), quorum=st.integers(2, 3))
+def test_owners_are_counted_as_by_looking_at_everybody(seed: int, quorum: int) -> None:
+    random_ = random.Random(seed)
+    fleet = Fleet(strikes=3)
+    rules = Agreement(replicas=quorum, quorum=quorum)
+    spec = JobSpec(container=ContainerSpec(image="image"), agreement=rules)
+    demand = Demand.of(spec)
+    ranking = Ranking(demand, fleet)
+    for second in range(80):
+        name = f"g{random_.randrange(6)}"
+        giver = fleet.givers.get(name)
+        match random_.randrange(5):
+            case 0 | 1:
+                capacity = Capacity(
+                    cpus=random_.choice([0.5, 2]),
+                    memory_bytes=1 << 30,
+                    disk_bytes=1 << 40,
+                    containers=4,
+                )
+                owner = random_.choice(["", "ann", "bob"])
+                state = random_.choice([GiverState.READY, GiverState.PAUSED])
+                heard = beat(name, capacity=capacity, owner=owner, state=state)
+                fleet.hear(heard, Now(second, START))
+            case 2 if giver is not None:
+                fleet.remove(giver)
+            case 3 if giver is not None:
+                fleet.cordon(giver, random_.choice([None, Cordon(kind="draining")]))
+            case 4:
+                ranking.shed()
+        able = {
+            giver.group
+            for giver in fleet.givers.values()
+            if not (isinstance(a := consider(giver, demand, second), Refused) and a.lasting)
+        }
+        assert ranking.enough_owners() == (len(able) >= quorum)
