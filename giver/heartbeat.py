@@ -14,7 +14,7 @@ from giver.health import Health
 from giver.ledger import Ledger
 from giver.slots import Slots
 from schemas.heartbeat import Heartbeat, Platform, Pull, Speed
-from schemas.policy import Policy
+from schemas.policy import DEFAULT, Policy
 from schemas.topology import HEARTBEATS
 
 log = structlog.get_logger(__name__)
@@ -28,8 +28,6 @@ _LATER_S = 0.1
 _PER_ENTRY_S = 0.001
 """A long inventory is told less often: it costs all who read it."""
 
-_NO_POLICY = Policy()
-
 
 @dataclass(slots=True)
 class Described:
@@ -42,7 +40,7 @@ class Described:
     owner: str
     labels: dict[str, str]
     platform: Platform
-    policy: Policy = _NO_POLICY
+    policy: Policy = DEFAULT
     speed: Speed | None = None
     images: tuple[str, ...] = ()
     pulls: tuple[Pull, ...] = ()
@@ -73,7 +71,7 @@ def compose(
         capacity=slots.capacity,
         free=slots.free,
         backlog=slots.backlog,
-        policy=described.policy,
+        policy=None if described.policy == DEFAULT else described.policy,
         images=described.images[:IMAGES_MAX],
         pulls=described.pulls,
         inventory=ledger.inventory(),

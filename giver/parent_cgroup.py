@@ -78,23 +78,30 @@ def establish(wanted: Wanted, giver_id: str, driver: str, root: Path = ROOT) -> 
     if not wanted.limited:
         return Parent(name, ours=True)
     if driver == "systemd":
-        command = ["systemctl", "set-property", "--runtime", name, *properties(wanted)]
-        problem = _run(command)
-        remedy = f"as root: `{' '.join(command).replace(' --runtime', '')}`"
+        problem = _run(["systemctl", "set-property", "--runtime", name, *properties(wanted)])
     else:
-        writes = limits(name, wanted, root)
-        problem = _write(writes)
-        commands = [f"mkdir -p {folder}" for folder in dict.fromkeys(f.parent for f, _ in writes)]
-        commands += [f"echo {text} > {file}" for file, text in writes]
-        remedy = f"as root: `{'; '.join(commands)}`"
+        problem = _write(limits(name, wanted, root))
     if problem:
         # Docker would make one without limits, which is only good for counting.
         return Parent(
             name if wanted.measured else "",
             f"all tasks together cannot be limited: {problem}",
-            f"{remedy}, and name it: GIVER_CGROUP_PARENT={name}",
+            _for_root(wanted, driver, root),
         )
     return Parent(name, ours=True)
+
+
+def _for_root(wanted: Wanted, driver: str, root: Path) -> str:
+    """What to type to make a group that the giver may use."""
+    if driver == "systemd":
+        name = "seekgive.slice"
+        commands = [" ".join(["systemctl set-property", name, *properties(wanted)])]
+    else:
+        name = "/seekgive"
+        writes = limits(name, wanted, root)
+        commands = [f"mkdir -p {folder}" for folder in dict.fromkeys(f.parent for f, _ in writes)]
+        commands += [f"echo {text} > {file}" for file, text in writes]
+    return f"as root: `{'; '.join(commands)}`, and name it: GIVER_CGROUP_PARENT={name}"
 
 
 def own_name(giver_id: str, driver: str) -> str:

@@ -108,8 +108,8 @@ class Heartbeat(Message):
     free: Capacity
     backlog: int = Field(ge=0, le=100_000)
     """Assignments that it is willing to hold waiting beyond those it runs."""
-    policy: Policy = Policy()
-    """What its owner lets a task have."""
+    policy: Policy | None = None
+    """What its owner lets a task have; `None`: the default, as most say nothing of it."""
     images: tuple[str, ...] = ()
     """Image references present on the host."""
     pulls: tuple[Pull, ...] = ()

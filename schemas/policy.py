@@ -45,6 +45,9 @@ class Policy(Part):
     """These are the most that a task may ask for; `None`: no limit of its own."""
 
 
+DEFAULT = Policy()
+
+
 class Asks(Protocol):
     """A container, or what is known of one before there is any."""
 
@@ -68,13 +71,15 @@ class Excess(NamedTuple):
     remedy: str
 
 
-def excess(policy: Policy, asked: Asks, digest: str | None = None) -> Excess | None:
+def excess(policy: Policy | None, asked: Asks, digest: str | None = None) -> Excess | None:
     """The first thing that the policy does not allow; `None`: it allows all.
 
     Args:
+        policy: `None`: the default.
         digest: of the image, once it is there; until then an image that is only allowed by its
             digest passes by its name.
     """
+    policy = policy or DEFAULT
     return (
         _not_granted(policy, asked.grants)
         or _too_much(policy, asked)

@@ -115,7 +115,7 @@ def giver(document: Document) -> dict[str, Any]:
         "owner": beat["owner"],
         "platform": beat["platform"],
         "images": beat["images"],
-        "policy": beat.get("policy", {}),
+        "policy": beat.get("policy") or {},
         "pulls": beat.get("pulls", []),
         "version": beat["version"],
         "joined_at": document["joined_at"].isoformat(),

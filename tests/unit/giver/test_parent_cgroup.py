@@ -83,8 +83,8 @@ def test_where_it_cannot_be_made_dockers_own_is_used_and_root_is_told_what_to_do
     check = together(parent)
     assert check.verdict == "failed"
     assert "all tasks together cannot be limited" in check.found
-    assert f"echo 150000 100000 > {v2}/seekgive-g/cpu.max" in check.remedy
-    assert "GIVER_CGROUP_PARENT=/seekgive-g" in check.remedy
+    assert f"echo 150000 100000 > {v2}/seekgive/cpu.max" in check.remedy
+    assert "GIVER_CGROUP_PARENT=/seekgive" in check.remedy
 
 
 def test_one_that_only_counts_needs_nobodys_leave(v2: Path) -> None:

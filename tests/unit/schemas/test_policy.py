@@ -29,9 +29,10 @@ def found(policy: Policy, container: ContainerSpec, digest: str | None = None) -
 
 
 def test_by_default_nothing_is_granted_and_nothing_limited() -> None:
-    assert excess(Policy(), needing(cpus=4096, memory_bytes=1 << 50, gpus=64)) is None
+    for policy in (None, Policy()):
+        assert excess(policy, needing(cpus=4096, memory_bytes=1 << 50, gpus=64)) is None
     for grant in ({"network": True}, {"writable_root": True}, {"runtime": "runsc"}):
-        assert excess(Policy(), asked(**grant)) is not None
+        assert excess(None, asked(**grant)) == excess(Policy(), asked(**grant)) is not None
 
 
 @pytest.mark.parametrize(
