@@ -12,10 +12,10 @@ from hashlib import sha256
 
 import click
 
-from giver.run import serve
 from giver.docker_engine import DockerEngine
 from giver.engine import Container, Exit
 from giver.output import STDOUT, Output
+from giver.run import serve
 from giver.settings import GiverSettings
 from runtime.command_line import UserError, async_command
 from runtime.logs import configure_logging

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from giver.run import serve
 from giver.engine import Container, EngineFacts, Exit, Image, Plan, Tail
 from giver.output import Output, Sink
+from giver.run import serve
 from giver.settings import GiverSettings
 from runtime.command_line import async_command
 from runtime.logs import configure_logging
