@@ -19,6 +19,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         debian.begin()
 
 
+def pytest_sessionfinish() -> None:
+    debian.give_up()
+
+
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMq]:
     """One node for the whole session; a test that stops it starts it again."""

@@ -122,12 +122,16 @@ def _build_rabbitmq_image(client: docker.DockerClient) -> None:
             f"{OFFICIAL_IMAGE} cannot be pulled, and none can be built here ({trouble}): run"
             " as root with debootstrap installed, or name an image in TEST_RABBITMQ_IMAGE"
         )
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-image-") as folder:
+    tree = debian.tree()
+    with debian.alone(), tempfile.TemporaryDirectory(prefix="rabbitmq-image-") as folder:
+        with contextlib.suppress(ImageNotFound):  # Another process made it meanwhile.
+            client.images.get(BUILT_IMAGE)
+            return
         archive = Path(folder, "root.tar")
         subprocess.run(
             [
                 "tar",
-                f"--directory={debian.tree()}",
+                f"--directory={tree}",
                 "--exclude=./proc/*",
                 "--exclude=./sys/*",
                 f"--file={archive}",
