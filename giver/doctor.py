@@ -253,6 +253,8 @@ def together(parent: Parent) -> Check:
             remedy=parent.remedy,
         )
     found = f"by the control group {parent.name}" if parent.name else "none beyond each task's own"
+    if parent.ours:
+        found = "a control group of the giver's own can be made"
     return Check(name="limits of all tasks", verdict="ok", found=found)
 
 

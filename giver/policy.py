@@ -175,7 +175,8 @@ def parse(text: bytes) -> OwnersPolicy:
     except strict_yaml.YamlError as error:
         raise PolicyError(str(error)) from error
     except ValidationError as error:
-        raise PolicyError(f"{describe(error)}; {DOCUMENTED} lists the keys") from error
+        told = describe(error).replace("Extra inputs are not permitted", "there is no such key")
+        raise PolicyError(f"{told}; {DOCUMENTED} lists the keys") from error
 
 
 def _least(has: float, most: float | None) -> float:

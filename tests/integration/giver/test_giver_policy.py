@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker
 import pytest
 from giver_desk import Assign, Containers, Desk, GiverProcess, running_giver
 
 from giver.settings import GiverSettings
+from schemas.identifiers import new_session
 from schemas.job import Grants
 from schemas.policy import Policy
 from schemas.states import Outcome
@@ -82,6 +84,30 @@ async def test_what_is_granted_is_given_to_those_who_ask(
         result = await desk.result(with_it)
         assert result.stdout.split() == ["CapEff:", f"{1 << 13:016x}", "x", "0"], result.stderr
         assert (await desk.result(without)).stdout.split() == ["CapEff:", "0" * 16, "65534"]
+
+
+@pytest.fixture
+def network(docker_client: docker.APIClient) -> Iterator[str]:
+    name = f"seekgive-test-{new_session()}"
+    try:
+        docker_client.create_network(name, driver="bridge", internal=True)
+    except docker.errors.APIError as error:
+        pytest.skip(f"no bridge here: {error}")
+    yield name
+    docker_client.remove_network(name)
+
+
+async def test_a_granted_network_is_the_owners_and_its_traffic_is_measured(
+    under: Under, desk: Desk, assign: Assign, network: str
+) -> None:
+    look = "sleep 0.5; grep -c eth0 /proc/net/dev"
+    with_it, without = assign(look, grants=Grants(network=True)), assign(look)
+    async with running_giver(under(f"grants: {{network: {network}}}")):
+        await desk.dispatch(with_it, without)
+        result = await desk.result(with_it)
+        assert (result.outcome, result.stdout) == (Outcome.SUCCEEDED, "1\n"), result.reason
+        assert result.usage.received_bytes is not None
+        assert (await desk.result(without)).stdout == "0\n"
 
 
 async def test_an_image_allowed_by_another_digest_does_not_run(

@@ -146,6 +146,26 @@ async def test_what_is_pulled_with_credentials_runs_and_goes_when_the_disk_is_fu
         assert there(image)
 
 
+async def test_an_image_that_was_there_under_another_name_is_not_the_givers_to_remove(
+    logged_in: GiverSettings,
+    desk: Desk,
+    assign: Assign,
+    image: str,
+    registry: Registry,
+    docker_client: docker.APIClient,
+) -> None:
+    registry.push(docker_client, image, "private/known:1")
+    reference = f"{registry.name}/private/known:1"
+    assignment = assign("echo ran", image=reference)
+    try:
+        async with running_giver(logged_in):
+            await desk.dispatch(assignment)
+            assert (await desk.result(assignment)).stdout == "ran\n"
+        assert PulledImages(logged_in.state_dir).idle(()) == []
+    finally:
+        docker_client.remove_image(reference)
+
+
 async def test_how_far_a_pull_is_travels_with_the_heartbeat_and_silence_ends_it(
     settings: GiverSettings,
     narrow: NarrowWay,
