@@ -76,7 +76,8 @@ def settings(machine: Machine, **more: str) -> None:
     named = {
         "GIVER_ID": GIVER,
         "GIVER_DOCKER_HOST": f"unix://{socket}",
-        "GIVER_HEARTBEAT_INTERVAL_S": "1",
+        # A restart takes some seconds on a busy host, and three of these are the most it may take.
+        "GIVER_HEARTBEAT_INTERVAL_S": "3",
         "GIVER_HTTP_PORT": "0",
         "GIVER_CONTAINERS": "8",
         **more,
