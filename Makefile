@@ -7,6 +7,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 BOOTSTRAP := $(PYTHON) deploy/local/bootstrap.py
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
 LOCAL := $(IN_VENV) -m deploy.local
+# Much of a test is waiting. Each file has its services to itself.
+SIDE_BY_SIDE = -n $(or $(AT_ONCE),2) --dist loadfile
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,13 +28,13 @@ status: ## what of the local stack runs, and where
 	@$(BOOTSTRAP) local
 	@$(LOCAL) status
 
-test: ## all tests, on real services, which are seen to (ARGS= for pytest)
+test: ## all tests, on real services, which are seen to (ARGS= for pytest, AT_ONCE=2)
 	@$(BOOTSTRAP) local demo bench dev
-	@$(LOCAL) infra --package debootstrap --package docker-registry --package iproute2=ip --package systemd-container=systemd-nspawn -- .venv/bin/python -m pytest $(ARGS)
+	@$(LOCAL) infra --package debootstrap --package docker-registry --package iproute2=ip --package systemd-container=systemd-nspawn -- .venv/bin/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: ## tests that need no service: seconds
 	@$(BOOTSTRAP) local demo bench dev
-	@.venv/bin/python -m pytest tests/unit -q $(ARGS)
+	@.venv/bin/python -m pytest tests/unit -q $(SIDE_BY_SIDE) --hypothesis-profile=quick $(ARGS)
 
 lint: ## ruff, mypy, the import rules
 	@$(BOOTSTRAP) local demo bench dev

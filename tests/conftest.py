@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import debian
 from tests.containers import RabbitMq, prepare
+
+settings.register_profile("quick", max_examples=15)
 
 OF_DEBIAN = {"rabbitmq", "machine"}
 """Fixtures that may need the tree."""

@@ -41,7 +41,9 @@ def identify(pid: int) -> Identity | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else Identity(pid=pid, started=int(fields[19]))
+    # Its first thread may be a zombie while others still hold its ports.
+    gone = fields[0] == "X" or (fields[0] == "Z" and int(fields[17]) <= 1)
+    return None if gone else Identity(pid=pid, started=int(fields[19]))
 
 
 def alive(identity: Identity | None) -> bool:

@@ -57,6 +57,21 @@ def test_a_child_that_nobody_waited_for_is_not_alive() -> None:
 
 
 @pytest.mark.usefixtures("mark")
+def test_a_process_whose_first_thread_alone_is_gone_is_alive(tmp_path: Path) -> None:
+    script = (
+        "import ctypes, threading, time;"
+        "threading.Thread(target=time.sleep, args=(600,)).start();"
+        "print('left', flush=True); ctypes.CDLL(None).pthread_exit(None)"
+    )
+    identity = spawn(tmp_path, sys.executable, "-c", script)
+    stat = Path(f"/proc/{identity.pid}/stat")
+    assert processes.wait_until(lambda: ") Z " in stat.read_text(), 10)
+    assert processes.alive(identity)
+    processes.kill(identity, HERE)
+    assert not processes.alive(identity)
+
+
+@pytest.mark.usefixtures("mark")
 def test_another_process_with_the_same_pid_is_left_alone(tmp_path: Path) -> None:
     identity = spawn(tmp_path, *SLEEP)
     earlier = Identity(pid=identity.pid, started=identity.started - 1)
