@@ -110,4 +110,5 @@ async def _run() -> float:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            # Not `wait` alone: the pipe is open until its end has been read.
+            await process.communicate()

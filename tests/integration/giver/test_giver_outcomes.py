@@ -59,7 +59,8 @@ async def test_a_run_that_succeeds_says_what_it_wrote_and_used(
     assert result.exact_output
     assert result.image_digest is not None
     assert result.usage.wall_s is not None
-    assert 0.3 <= result.usage.wall_s < 20
+    # Docker's two times are of the wall clock, which may be slewed meanwhile.
+    assert 0.29 <= result.usage.wall_s < 20
     assert result.usage.pull_s == 0
     assert result.platform is not None
     await none_left(containers)
