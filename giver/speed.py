@@ -92,7 +92,15 @@ async def _measure(cores: int) -> Speed:
 
 async def _run_at_once(count: int) -> list[float]:
     """The speed of each of so many processes, which begin together."""
-    return await asyncio.gather(*(_run() for _ in range(count)))
+    # With its exceptions, for it would not wait for the others after the first one, not even
+    # when it is cancelled itself.
+    runs = await asyncio.gather(*(_run() for _ in range(count)), return_exceptions=True)
+    speeds = []
+    for run in runs:
+        if isinstance(run, BaseException):
+            raise run
+        speeds.append(run)
+    return speeds
 
 
 async def _run() -> float:

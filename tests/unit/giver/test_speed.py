@@ -99,6 +99,29 @@ async def test_a_measurement_given_up_leaves_no_process(
     ]
 
 
+async def test_of_several_given_up_the_last_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    async def run() -> float:
+        mine = next(numbers)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(mine / 50)
+            ended.append(mine)
+        return 1.0
+
+    numbers = iter(range(3))
+    monkeypatch.setattr(speed, "_run", run)
+    measuring = asyncio.create_task(speed._run_at_once(3))
+    await asyncio.sleep(0)  # It has begun them,
+    await asyncio.sleep(0)  # and they have begun.
+    measuring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await measuring
+    assert ended == [0, 1, 2]
+
+
 def _text(file: Path) -> str:
     try:
         return file.read_bytes().decode(errors="replace")
