@@ -34,7 +34,8 @@ START_TIMEOUT_S = 90
 class RabbitMq:
     """A RabbitMQ node in a container, which tests freeze, kill and start again."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None) -> None:
+        """`data`: a folder of this host, for anybody to write, where it keeps what must last."""
         self.port, distribution_port, epmd_port = free_ports(3)
         self.url = f"amqp://tester:secret@127.0.0.1:{self.port}/"
         # A port mapper of its own, so that no other node on this host depends on this one's.
@@ -59,6 +60,8 @@ class RabbitMq:
                 )
             )
         )
+        if data is not None:
+            self._definition.with_volume_mapping(str(data), "/var/lib/rabbitmq/mnesia", "rw")
 
     def start(self) -> None:
         self._definition.start()
@@ -90,6 +93,13 @@ class RabbitMq:
         if code != 0:
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)} ended with {code}: {text}")
         return text
+
+    def keep_registrations(self) -> None:
+        """RabbitMQ 3.10 keeps the registration of a new quorum queue in memory at first. A node
+        killed before that is on disk starts the queue anew, empty and without a leader, whatever it
+        had confirmed. No client can mend that.
+        """
+        self.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
 
     @property
     def _container(self) -> Container:

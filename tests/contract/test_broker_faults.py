@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from broker import ConfirmTimeout, Link, Publisher
 from schemas.topology import Queue
 from tests.containers import RabbitMq
 from tests.contract.conftest import Witness
+from tests.small_disk import MIB, small_disk
 
 
 async def publish(publisher: Publisher, queue: Queue, message_id: str) -> None:
@@ -159,6 +162,50 @@ async def test_a_memory_alarm_ends_publishing_by_deadline_while_another_link_con
     await publish(publisher, queue, "after")
 
 
+@pytest.mark.parametrize("left_mib", [20, 0])
+async def test_a_full_disk_ends_publishing_by_deadline_and_what_was_confirmed_is_there_after(
+    make_link: Callable[..., Link], queue: Queue, tmp_path: Path, left_mib: int
+) -> None:
+    with small_disk(tmp_path / "small", megabytes=256) as disk:
+        disk.folder.chmod(0o777)
+        node = RabbitMq(data=disk.folder)
+        try:
+            await asyncio.to_thread(node.start)
+            link = make_link(url=node.url, topology=(queue,))
+            publisher = link.publisher(deadline_s=2)
+            await link.start(timeout_s=10)
+            await asyncio.to_thread(node.keep_registrations)
+            confirmed: list[str] = []
+
+            async def publish_until_refused() -> None:
+                for number in count():
+                    try:
+                        await publish(publisher, queue, str(number))
+                        confirmed.append(str(number))
+                    except ConfirmTimeout as error:
+                        # It looks at its disk every now and then, and until then only says nothing.
+                        if "short of memory or disk" in str(error):
+                            return
+
+            publishing = asyncio.create_task(publish_until_refused())
+            await until(lambda: len(confirmed) > 100, within_s=10)
+            disk.fill(leave=left_mib * MIB)
+            async with asyncio.timeout(60):
+                await publishing
+            disk.make_room()
+            if left_mib == 0:
+                # Its alarm came too late: the log of its quorum queues has ended, and it does not
+                # begin another one by itself.
+                await asyncio.to_thread(node.kill)
+                await asyncio.to_thread(node.start_again)
+                await until(lambda: not link.connected, within_s=30)
+            await until(lambda: link.connected and not link.blocked, within_s=60)
+            await publish(publisher, queue, "after")
+            assert set(Witness(node.url).ids(queue.name)) >= {*confirmed, "after"}
+        finally:
+            await asyncio.to_thread(node.remove)
+
+
 async def test_killing_the_broker_in_the_middle_of_ten_thousand_messages_loses_none(
     make_link: Callable[..., Link], queue: Queue, rabbitmq: RabbitMq
 ) -> None:
@@ -168,10 +215,7 @@ async def test_killing_the_broker_in_the_middle_of_ten_thousand_messages_loses_n
     consumer = receiver.consumer(queue=lambda _: queue, decode=bytes, prefetch=500)
     await sender.start(timeout_s=10)
     await receiver.start(timeout_s=10)
-    # RabbitMQ 3.10 keeps the registration of a new quorum queue in memory at first. A node killed
-    # before that is on disk starts the queue anew, empty and without a leader, whatever it had
-    # confirmed. No client can mend that, and it is not what this test is about.
-    await asyncio.to_thread(rabbitmq.ctl, "eval", "[dets:sync(Table) || Table <- dets:all()].")
+    await asyncio.to_thread(rabbitmq.keep_registrations)
     confirmed: set[str] = set()
     received: set[str] = set()
     halfway = asyncio.Event()

@@ -43,7 +43,9 @@ def database(mongodb_url: str, database_name: str) -> Iterator[Database[dict[str
 
 @pytest.fixture
 async def mongod(tmp_path: Path) -> AsyncIterator[Mongod]:
-    process = Mongod(tmp_path)
+    data = tmp_path / "mongod"
+    data.mkdir()
+    process = Mongod(tmp_path, data)
     await process.start()
     yield process
     process.end()

@@ -111,6 +111,7 @@ class ChannelProcess(Process):
             },
         )
         self.url = ""
+        self.database = database
 
     async def start(self) -> None:
         """Returns once it answers HTTP, healthy or not."""
@@ -138,16 +139,14 @@ class ChannelProcess(Process):
 class Mongod(Process):
     """A database of the test's own: a replica set with one member."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, data: Path) -> None:
         (self._port,) = free_ports(1)
         self.url = f"mongodb://127.0.0.1:{self._port}/?replicaSet=own"
-        data = folder / "mongod"
-        data.mkdir()
         super().__init__(
             [
                 _mongod_binary(),
                 *("--dbpath", str(data), "--port", str(self._port), "--bind_ip", "127.0.0.1"),
-                *("--replSet", "own", "--wiredTigerCacheSizeGB", "0.25"),
+                *("--replSet", "own", "--oplogSize", "16", "--wiredTigerCacheSizeGB", "0.25"),
             ],
             folder / "mongod.log",
         )

@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
+import pymongo
 from pymongo.database import Database
 
 from schemas.identifiers import new_job_id
@@ -12,6 +15,7 @@ from schemas.result import Result
 from schemas.topology import result_key
 from tests.integration.channel.conftest import Wire
 from tests.integration.channel.processes import ChannelProcess, Mongod, eventually
+from tests.small_disk import small_disk
 from tests.unit.channel.builders import a_result
 
 Documents = Database[dict[str, Any]]
@@ -234,3 +238,41 @@ async def test_without_a_database_the_service_stays_up_and_goes_on_when_it_comes
     await asyncio.wait_for(wire.told_of_all(more), 60)
     answer = await channel.get(f"/v1/jobs/{more[0].job_id}/results")
     assert len(answer.json()) == 50
+
+
+async def test_what_the_databases_full_disk_has_no_room_for_waits_until_it_has(
+    make_channel: Callable[..., ChannelProcess], wire: Wire, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "small", megabytes=1024) as disk:
+        mongod = Mongod(tmp_path, disk.folder)
+        await mongod.start()
+        channel = make_channel(mongod.url)
+        try:
+            await channel.start()
+            await eventually(channel.healthy)
+            early = many(50)
+            await wire.send(early)
+            await wire.told_of_all(early)
+            disk.fill()
+            # Such as do not fit into what the database has set aside for its journal.
+            late = [a_result(index, stdout=token_hex(30_000)) for index in range(3000)]
+            hearing = asyncio.create_task(wire.told_of_all(late))
+            await wire.send(late)
+
+            async def database_is_down() -> bool:
+                return not mongod.running
+
+            await eventually(database_is_down)
+            assert not await channel.healthy()
+            assert not hearing.done()
+            disk.make_room()
+            await mongod.start()
+            told = await asyncio.wait_for(hearing, 120)
+            assert {each.result_id for each in told} == ids(late)
+            with pymongo.MongoClient(mongod.url) as client:
+                found = stored_ids(client[channel.database])
+            assert found == Counter(ids(early + late))
+            assert wire.dead() == []
+        finally:
+            channel.end()
+            mongod.end()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import docker
@@ -20,32 +17,10 @@ from giver.hardening import ASSIGNMENT_LABEL, GIVER_LABEL, container_name
 from giver.service import GiverService
 from giver.settings import GiverSettings
 from schemas.states import GiverState, Outcome
+from tests.small_disk import MIB, small_disk
 
 ONCE = "cat /proc/sys/kernel/random/uuid"
 """Prints something else each time it runs."""
-MIB = 1 << 20
-
-
-@contextlib.asynccontextmanager
-async def small_disk(folder: Path) -> AsyncIterator[Callable[[], Path]]:
-    """Mounted on the folder; yields what fills it up, and returns the filler."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder))
-    assert await (await asyncio.create_subprocess_exec(*mount)).wait() == 0
-
-    def fill() -> Path:
-        filler = folder / "filler"
-        with contextlib.suppress(OSError):
-            filler.write_bytes(bytes(2 * MIB))
-        assert shutil.disk_usage(folder).free == 0
-        return filler
-
-    try:
-        yield fill
-    finally:
-        assert await (await asyncio.create_subprocess_exec("umount", str(folder))).wait() == 0
 
 
 @pytest.mark.parametrize("failpoint", ["after_create", "while_creating"])
@@ -143,20 +118,21 @@ async def test_a_result_that_the_full_disk_has_no_room_for_waits_until_it_has(
     settings: GiverSettings, desk: Desk, assign: Assign, tmp_path: Path, containers: Containers
 ) -> None:
     small = settings.model_copy(update={"state_dir": tmp_path / "small"})
-    async with small_disk(small.state_dir) as fill, running_giver(small):
-        assignment = assign("sleep 1; head -c 60000 /dev/zero | tr '\\0' x")
-        await desk.dispatch(assignment)
-        await desk.held(assignment, "running")
-        filler = fill()
-        beat = await desk.beat(lambda beat: beat.state is GiverState.DEGRADED)
-        assert "journal" in beat.state_reason
-        # What is not written down is neither sent nor forgotten, and its container is there.
-        assert desk.results == []
-        assert len(containers()) == 1
-        filler.unlink()
-        assert len((await desk.result(assignment)).stdout) == 60_000
-        await desk.beat(lambda beat: beat.state is GiverState.READY)
-        await none_left(containers)
+    with small_disk(small.state_dir, megabytes=1) as disk:
+        async with running_giver(small):
+            assignment = assign("sleep 1; head -c 60000 /dev/zero | tr '\\0' x")
+            await desk.dispatch(assignment)
+            await desk.held(assignment, "running")
+            disk.fill()
+            beat = await desk.beat(lambda beat: beat.state is GiverState.DEGRADED)
+            assert "journal" in beat.state_reason
+            # What is not written down is neither sent nor forgotten, and its container is there.
+            assert desk.results == []
+            assert len(containers()) == 1
+            disk.make_room()
+            assert len((await desk.result(assignment)).stdout) == 60_000
+            await desk.beat(lambda beat: beat.state is GiverState.READY)
+            await none_left(containers)
 
 
 async def test_memory_stays_flat_whatever_is_written(
