@@ -230,6 +230,8 @@ class GiverService:
             await asyncio.wait_for(self._pulse.send(self._beat), _LAST_BEAT_S)
         for task in self._background:
             task.cancel()
+        # Here, for whoever cancels them once more would disturb them at clearing up.
+        await asyncio.gather(*self._background, return_exceptions=True)
         await self._runner.stop()
         self._outbox.stop()
         await self._link.stop()
