@@ -16,6 +16,7 @@ from giver.settings import GiverSettings
 from runtime.command_line import async_command
 from runtime.logs import configure_logging
 from schemas.heartbeat import Platform, Pull
+from schemas.job import RegistryAuth
 
 IMAGE = "noop:local"
 _PRESENT = Image(id=f"sha256:{0:064x}", digest=f"sha256:{0:064x}")
@@ -41,7 +42,11 @@ class DoNothing:
     async def find_image(self, reference: str) -> Image | None:  # noqa: ARG002
         return _PRESENT
 
-    async def pull_image(self, reference: str) -> Image:  # noqa: ARG002
+    async def pull_image(
+        self,
+        reference: str,  # noqa: ARG002
+        auth: RegistryAuth | None = None,  # noqa: ARG002
+    ) -> Image:
         return _PRESENT
 
     def pulls(self) -> Sequence[Pull]:

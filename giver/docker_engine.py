@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from docker import APIClient
@@ -19,7 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from giver import parent_cgroup
+from giver import parent_cgroup, registries
 from giver.docker_errors import explanation, pull_error, status, translated
 from giver.docker_follow import Followers
 from giver.docker_tail import DockerTail
@@ -51,6 +51,7 @@ from giver.pulled_images import PulledImages
 from giver.settings import GiverSettings
 from giver.workers import Workers
 from schemas.heartbeat import Platform, Pull
+from schemas.job import RegistryAuth
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,13 @@ _STOP_THREADS = 32
 _TAIL_THREADS = 64
 _FOLLOW_THREADS = 20_000
 """As many as containers: each one that runs is followed by a thread that mostly sleeps."""
+
+
+class _Wish(NamedTuple):
+    """An image, and in whose name it is pulled; `None`: the owner's."""
+
+    reference: str
+    auth: RegistryAuth | None
 
 
 class _Client(APIClient):
@@ -96,8 +104,8 @@ class DockerEngine:
         self._tailing = Workers("docker-tail", _TAIL_THREADS)
         self._followers = Followers(on_init_missing=self._do_without_init)
         self._images: dict[str, Image] = {}
-        self._pulls: dict[str, asyncio.Task[Image]] = {}
-        self._progress: dict[str, PullProgress] = {}
+        self._pulls: dict[_Wish, asyncio.Task[Image]] = {}
+        self._progress: dict[_Wish, PullProgress] = {}
         self._init = True
         self._host_cpus: float | None = None
         self._root_dir: str | None = None
@@ -134,12 +142,13 @@ class DockerEngine:
                 self._images[reference] = known
         return known
 
-    async def pull_image(self, reference: str) -> Image:
-        pull = self._pulls.get(reference)
+    async def pull_image(self, reference: str, auth: RegistryAuth | None = None) -> Image:
+        wish = _Wish(reference, auth)
+        pull = self._pulls.get(wish)
         if pull is None:
-            pull = asyncio.create_task(self._pull(reference), name=f"pull {reference}")
-            self._pulls[reference] = pull
-            pull.add_done_callback(lambda done: self._pulled(reference, done))
+            pull = asyncio.create_task(self._pull(wish), name=f"pull {reference}")
+            self._pulls[wish] = pull
+            pull.add_done_callback(lambda done: self._pulled(wish, done))
         return await asyncio.shield(pull)
 
     def pulls(self) -> Sequence[Pull]:
@@ -207,7 +216,8 @@ class DockerEngine:
             client.close()
         parent_cgroup.remove(self._parent)
 
-    async def _pull(self, reference: str) -> Image:
+    async def _pull(self, wish: _Wish) -> Image:
+        reference = wish.reference
         began = time.monotonic()
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(PullInterrupted),
@@ -216,11 +226,11 @@ class DockerEngine:
             reraise=True,
         )
         log.info("pull_started", image=reference)
-        progress = self._progress[reference] = PullProgress(reference)
+        progress = self._progress[wish] = PullProgress(reference)
         before = {image["Id"] for image in await self._calls.run(self._list_images)}
         async for attempt in retrying:
             with attempt:
-                await self._pulling.run(lambda: self._pull_once(reference, progress))
+                await self._pulling.run(lambda: self._pull_once(wish, progress))
         image = await self._calls.run(lambda: self._inspect_image(reference))
         if image is None:
             raise ImageUnusable(f"image {reference} was pulled but is not there")
@@ -232,11 +242,11 @@ class DockerEngine:
             await self._calls.run(self._pulled_images.save)
         return Image(id=image.id, digest=image.digest, user=image.user, pull_s=pull_s)
 
-    def _pulled(self, reference: str, pull: asyncio.Task[Image]) -> None:
-        del self._pulls[reference]
-        self._progress.pop(reference, None)
+    def _pulled(self, wish: _Wish, pull: asyncio.Task[Image]) -> None:
+        del self._pulls[wish]
+        self._progress.pop(wish, None)
         if not pull.cancelled() and (error := pull.exception()) is not None:
-            log.warning("pull_failed", image=reference, reason=str(error))
+            log.warning("pull_failed", image=wish.reference, reason=str(error))
 
     def _do_without_init(self) -> None:
         log.warning("init_missing", reason="Docker has no docker-init: containers run without it")
@@ -332,19 +342,22 @@ class DockerEngine:
             user=(found.get("Config") or {}).get("User") or "",
         )
 
-    def _pull_once(self, reference: str, progress: PullProgress) -> None:
+    def _pull_once(self, wish: _Wish, progress: PullProgress) -> None:
         """
         Raises:
             ImageUnusable, PullInterrupted
-            EngineFailed: the credentials cannot be read.
+            EngineFailed: the owner's credentials cannot be read.
         """
+        reference = wish.reference
         client = self._client(self._settings.pull_inactivity_s)
-        self._log_in(client)
+        if wish.auth is None:
+            self._log_in(client)
         give_up_at = time.monotonic() + self._settings.pull_deadline_s
         try:
             with translated(f"pull image {reference}"):
                 try:
-                    for event in client.pull(reference, stream=True, decode=True):
+                    auth = registries.docker_auth(wish.auth)
+                    for event in client.pull(reference, stream=True, decode=True, auth_config=auth):
                         if "error" in event:
                             raise pull_error(reference, event["error"], 0)
                         progress.feed(event)

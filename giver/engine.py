@@ -24,7 +24,7 @@ from giver.cgroups import NO_TRAFFIC, Traffic
 from giver.output import Output, Sink
 from giver.parent_cgroup import NO_PARENT, Parent
 from schemas.heartbeat import Platform, Pull
-from schemas.job import ContainerSpec
+from schemas.job import ContainerSpec, RegistryAuth
 
 
 class EngineError(Exception):
@@ -180,8 +180,11 @@ class Engine(Protocol):
             ImageUnusable: it is no image reference.
         """
 
-    async def pull_image(self, reference: str) -> Image:
-        """Those who want the same image at the same time share one pull.
+    async def pull_image(self, reference: str, auth: RegistryAuth | None = None) -> Image:
+        """Those who want the same image in the same name at the same time share one pull.
+
+        Args:
+            auth: in whose name; `None`: the owner's, where they have logged in to its registry.
 
         Raises:
             ImageUnusable: it does not exist, or is none for this host.

@@ -177,7 +177,7 @@ class Execution:
             self._check_allowed()
         image = await self._patiently(lambda: self._engine.find_image(reference))
         if self.container is None:
-            image = image or await self._pull(reference)
+            image = image or await self._pull()
             self._check_allowed(image.digest)
             plan = await self._plan(image)
             self.container = await self._patiently(lambda: self._engine.create(plan))
@@ -252,9 +252,10 @@ class Execution:
             return None
         return max(0.0, end.wall_s - self._frozen_s(time.time() - end.wall_s))
 
-    async def _pull(self, reference: str) -> Image:
+    async def _pull(self) -> Image:
+        spec = self.assignment.container
         self._on_state(self.assignment.assignment_id, AssignmentState.PULLING)
-        return await self._move(self._engine.pull_image(reference))
+        return await self._move(self._engine.pull_image(spec.image, spec.registry_auth))
 
     async def _move(self, work: Coroutine[Any, Any, T]) -> T:
         """

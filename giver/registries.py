@@ -1,4 +1,4 @@
-"""Credentials of private registries, from the file that `docker login` writes."""
+"""Credentials of private registries: from the file that `docker login` writes, or a job's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from docker.utils import config
 
 from runtime.settings import SettingsError
+from schemas.job import RegistryAuth
 
 
 def file_in_use(named: Path | None) -> Path | None:
@@ -40,3 +41,16 @@ def known(named: Path | None) -> list[str]:
         helper = values.get("credsStore")
         return sorted(names) + ([f"those of the helper {helper}"] if helper else [])
     raise SettingsError(f"GIVER_DOCKER_CONFIG={file} cannot be used ({reason}): {remedy}")
+
+
+def docker_auth(auth: RegistryAuth | None) -> dict[str, str] | None:
+    """As docker-py takes it; `None`: it looks for the owner's."""
+    if auth is None:
+        return None
+    written = {
+        "username": auth.username,
+        "password": auth.password,
+        "identitytoken": auth.identity_token,
+        "serveraddress": auth.registry,
+    }
+    return {name: value for name, value in written.items() if value}

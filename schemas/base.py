@@ -7,7 +7,7 @@ error that names the field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,9 @@ from pydantic_core import PydanticSerializationError
 
 SCHEMA_VERSION = 1
 """Raised when a reader of the previous version could misread a message, never for added fields."""
+
+SECRETS = frozenset({"registry_auth"})
+"""Fields whose values no error repeats."""
 
 
 class MalformedMessage(ValueError):
@@ -87,7 +90,7 @@ def describe(error: ValidationError, names: Mapping[str, str] | None = None) -> 
     """
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        steps = (str(step) for step in problem["loc"])
+        steps = [str(step) for step in problem["loc"]]
         field = ".".join((names or {}).get(step, step) for step in steps) or "body"
         if problem["type"] == "value_error":
             # One of our own messages; of a whole part, it names the fields by itself.
@@ -95,7 +98,12 @@ def describe(error: ValidationError, names: Mapping[str, str] | None = None) -> 
             if not problem["loc"]:
                 lines.append(problem["msg"])
                 continue
-        value = repr(problem["input"])
-        shown = value if len(value) <= 80 else value[:77] + "..."
-        lines.append(f"{field}: {problem['msg']} (got {shown})")
+        lines.append(f"{field}: {problem['msg']} (got {_shown(problem['input'], steps)})")
     return "; ".join(lines)
+
+
+def _shown(value: object, steps: Sequence[str]) -> str:
+    if SECRETS & {*steps} or (isinstance(value, dict) and SECRETS & value.keys()):
+        return "what stays secret"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

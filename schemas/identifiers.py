@@ -23,6 +23,8 @@ IMAGE_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]*"
 GIVER_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 """As DNS labels: an id becomes part of queue names, routing keys and container labels."""
 
+DOCKER_HUB = "docker.io"
+
 _ULID = r"[0-9A-HJKMNP-TV-Z]{26}"
 _INDEX = r"(?:0|[1-9][0-9]{0,8})"
 """One way to write each number: two texts must not name the same task."""
@@ -88,3 +90,10 @@ def index_of(task: str) -> int:
 def task_of(assignment: str) -> str:
     """The task that an assignment belongs to."""
     return assignment.rpartition("-")[0]
+
+
+def registry_of(image: str) -> str:
+    """The host, with its port if named, that Docker pulls an image from."""
+    first, slash, _ = image.partition("/")
+    host = slash and (first == "localhost" or "." in first or ":" in first)
+    return first if host else DOCKER_HUB

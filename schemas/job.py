@@ -21,6 +21,7 @@ from schemas.identifiers import (
     TaskId,
     is_job_id,
     is_task_id,
+    registry_of,
 )
 
 MIB = 1 << 20
@@ -86,12 +87,32 @@ class Grants(Part):
     """As the giver's Docker calls it, e.g. `runsc`; empty: its default."""
 
 
+Secret = Annotated[str, Field(max_length=16_000, repr=False)]
+"""In no log, and in no answer to anybody."""
+
+
+class RegistryAuth(Part):
+    """What a registry wants to know before it hands out an image: a password, or a token.
+
+    Every giver that is asked to run the image gets it.
+    """
+
+    registry: str = Field(min_length=1, max_length=300)
+    """Its host, with its port if it has one; `docker.io` for Docker Hub."""
+    username: Secret = ""
+    password: Secret = ""
+    identity_token: Secret = ""
+    """As a login by the registry's own page gives it, instead of the two."""
+
+
 class ContainerSpec(Part):
     """One container to run."""
 
     image: str = Field(max_length=500, pattern=rf"^{IMAGE_NAME}$")
     command: tuple[str, ...] = ()
     """Empty: the image's own."""
+    registry_auth: RegistryAuth | None = None
+    """`None`: the image is public, or the giver's owner has logged in."""
     entrypoint: tuple[str, ...] = ()
     """Empty: the image's own; one empty text: none, as Docker takes it."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
@@ -114,6 +135,16 @@ class ContainerSpec(Part):
                     f"inputs {one!r} and {other!r} would lie one within the other: "
                     "give them places of their own"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _auth_fits(self) -> Self:
+        auth, registry = self.registry_auth, registry_of(self.image)
+        if auth is not None and auth.registry != registry:
+            raise ValueError(
+                f"registry_auth is for {auth.registry}, image {self.image} comes from {registry}: "
+                "leave it out, or give that of the image's registry"
+            )
         return self
 
     @model_validator(mode="after")

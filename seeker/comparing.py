@@ -57,6 +57,9 @@ def job_of(task: Task, one: Vote, other: Vote, now: datetime) -> Submission:
     comparison = spec.agreement.comparison
     voters = list(dict.fromkeys(vote.giver_id for vote in (one, other, *task.votes)))
     named = ", ".join(f'"{giver_id}"' for giver_id in voters[:VOTERS_NAMED])
+    auth = spec.container.registry_auth
+    if auth is not None and auth.registry != identifiers.registry_of(comparison.image):
+        auth = None
     return Submission(
         job_id=job_id(task, one, other),
         submitted_at=now,
@@ -64,6 +67,7 @@ def job_of(task: Task, one: Vote, other: Vote, now: datetime) -> Submission:
             name=f"comparison for {task.id}",
             container=ContainerSpec(
                 image=comparison.image,
+                registry_auth=auth,
                 command=comparison.command,
                 env={name: f"{{{{{name}}}}}" for name in ("RESULT_A", "RESULT_B")},
                 timeout_s=TIMEOUT_S,

@@ -17,6 +17,10 @@ or, instead of parameters, all combinations, or only indices:
     matrix: {size: [1, 2, 4], seed: 1..10}
     array: 1-1000
 
+and, where your Docker has logged in to the image's registry and givers need that, too:
+
+    with_registry_auth: true
+
 and, which givers, and what when it goes wrong or slowly:
 
     require: cpus >= 8 && labels.zone == "a"
@@ -58,6 +62,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StrictBool,
     ValidationError,
     model_validator,
 )
@@ -170,6 +175,8 @@ class WrittenJob(_Written):
     """A job as written: sizes and durations with units, unknown keys refused."""
 
     image: str
+    with_registry_auth: StrictBool = False
+    """Its credentials are yet to come, like the contents of its inputs."""
     command: tuple[Text, ...] = ()
     entrypoint: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
     """Empty: the image's own; an empty text: none, nor the image's command."""

@@ -11,7 +11,7 @@ from runtime.command_line import UserError, async_command, json_option, print_js
 from schemas import identifiers
 from schemas.job import JobSpec, Submission
 from schemas.states import TaskState
-from seeker import sweep
+from seeker import registries, sweep
 from seeker.artifacts import Artifacts
 from seeker.catalogue import Catalogue
 from seeker.client import Client
@@ -39,12 +39,23 @@ async def enqueue(as_json: bool, **options: Any) -> None:
       seeker enqueue --matrix size=1,2,4 --matrix seed=1..10 busybox:local \\
           -- echo '{{size}} {{seed}}'
     """
-    spec, inputs = job_of(options)
+    spec, inputs, with_registry_auth = job_of(options)
+    if with_registry_auth:
+        spec = _with_registry_auth(spec)
     seeker = client()
     await seeker.check_awaited(spec.after)
     if spec.container.inputs or spec.container.outputs:
         spec = await _with_inputs(spec, inputs)
     announce(await seeker.submit(spec), as_json)
+
+
+def _with_registry_auth(spec: JobSpec) -> JobSpec:
+    try:
+        auth = registries.credentials(spec.container.image)
+    except registries.NoCredentials as error:
+        raise UserError(str(error)) from error
+    container = spec.container.model_copy(update={"registry_auth": auth})
+    return spec.model_copy(update={"container": container})
 
 
 async def _with_inputs(spec: JobSpec, sources: Sequence[Source]) -> JobSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -64,6 +64,11 @@ _OPTIONS = (
     click.argument("command", nargs=-1),
     click.option(
         "-f", "--file", "path", type=click.Path(path_type=Path), help="A job file (YAML)."
+    ),
+    click.option(
+        "--with-registry-auth/--without-registry-auth",
+        default=None,
+        help="Send along what your Docker knows of the image's registry, where that is private.",
     ),
     click.option("--name", help="For people; need not be unique."),
     # What runs
@@ -205,14 +210,22 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+class Described(NamedTuple):
+    """A job, and what has to be fetched before it can be submitted."""
+
+    spec: JobSpec
+    inputs: tuple[Source, ...]
+    """Where those of the spec come from, in their order."""
+    with_registry_auth: bool
+
+
 def spec_of(options: Mapping[str, Any]) -> JobSpec:
     """As `job_of`, for those who only ask what would become of it."""
-    return job_of(options)[0]
+    return job_of(options).spec
 
 
-def job_of(options: Mapping[str, Any]) -> tuple[JobSpec, tuple[Source, ...]]:
-    """The job that the options describe, over those of the job file where one is named; and where
-    its inputs come from, in their order.
+def job_of(options: Mapping[str, Any]) -> Described:
+    """The job that the options describe, over those of the job file where one is named.
 
     Raises:
         UserError: names the key that is missing or wrong.
@@ -240,6 +253,8 @@ def job_of(options: Mapping[str, Any]) -> tuple[JobSpec, tuple[Source, ...]]:
         if "image" not in values:
             raise UserError("no image: name one, or a job file with -f (see --help)")
         spec = jobfile.build(values, str(path) if path is not None else "the job")
-        return spec, tuple(values.get("inputs", ()))
+        return Described(
+            spec, tuple(values.get("inputs", ())), values.get("with_registry_auth", False)
+        )
     except jobfile.JobFileError as error:
         raise UserError(str(error)) from error

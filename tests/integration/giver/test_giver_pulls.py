@@ -12,11 +12,20 @@ from pathlib import Path
 import docker
 import pytest
 from giver_desk import Assign, Desk, running_giver, until
-from private_registry import NarrowWay, Registry, docker_config, missing, noise
+from private_registry import (
+    PASSWORD,
+    USER,
+    NarrowWay,
+    Registry,
+    docker_config,
+    missing,
+    noise,
+)
 
 from giver.doctor import examine
 from giver.pulled_images import PulledImages
 from giver.settings import GiverSettings
+from schemas.job import RegistryAuth
 from schemas.states import Outcome
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -95,6 +104,58 @@ async def test_without_credentials_the_image_cannot_be_used(
         result = await desk.result(assignment)
         assert result.outcome is Outcome.IMAGE_ERROR
         assert pushed in result.reason
+
+
+async def test_a_job_brings_credentials_of_its_own(
+    settings: GiverSettings,
+    desk: Desk,
+    assign: Assign,
+    pushed: str,
+    registry: Registry,
+    docker_client: docker.APIClient,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    nobody = settings.model_copy(update={"docker_config": docker_config(tmp_path)})
+    right = RegistryAuth(registry=registry.name, username=USER, password=PASSWORD)
+    wrong = right.model_copy(update={"password": "not-this-one"})
+    try:
+        async with running_giver(nobody):
+            # At the same time, and yet each gets what its own credentials are good for.
+            assignments = [
+                assign("echo ran", image=pushed, registry_auth=auth)
+                for auth in (wrong, right, None, right)
+            ]
+            await desk.dispatch(*assignments)
+            results = [await desk.result(assignment) for assignment in assignments]
+        outcomes = [result.outcome for result in results]
+        assert outcomes[1] == outcomes[3] == Outcome.SUCCEEDED, results
+        # Whoever comes when the image is there needs none.
+        assert outcomes[0] in (Outcome.IMAGE_ERROR, Outcome.SUCCEEDED)
+        told = "".join([*capfd.readouterr(), *(result.model_dump_json() for result in results)])
+        assert "not-this-one" not in told
+    finally:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            docker_client.remove_image(pushed, force=True)
+
+
+async def test_a_job_with_wrong_credentials_does_not_use_the_owners(
+    logged_in: GiverSettings,
+    desk: Desk,
+    assign: Assign,
+    registry: Registry,
+    docker_client: docker.APIClient,
+    image: str,
+) -> None:
+    registry.push(docker_client, image, "private/owners:1")
+    wrong = RegistryAuth(registry=registry.name, username=USER, password="not-this-one")
+    # By a tag that this host does not have, for it has the image itself.
+    assignment = assign("true", image=f"{registry.name}/private/owners:1", registry_auth=wrong)
+    async with running_giver(logged_in):
+        await desk.dispatch(assignment)
+        result = await desk.result(assignment)
+    assert result.outcome is Outcome.IMAGE_ERROR
+    assert "not-this-one" not in result.reason
 
 
 async def test_a_digest_that_the_registry_does_not_have_is_final(
