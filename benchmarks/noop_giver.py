@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from giver.engine import Container, EngineFacts, Exit, Image, Plan, Tail
+from giver.engine import NOTHING_WRITTEN, Container, EngineFacts, Exit, Image, Plan, Tail, Written
 from giver.output import Output, Sink
 from giver.run import serve
 from giver.settings import GiverSettings
@@ -79,8 +79,12 @@ class DoNothing:
     ) -> Tail:
         return _NoTail()
 
-    async def written_bytes(self, container: Container) -> int:  # noqa: ARG002
-        return 0
+    async def written(
+        self,
+        container: Container,  # noqa: ARG002
+        most_entries: int,  # noqa: ARG002
+    ) -> Written:
+        return NOTHING_WRITTEN
 
     async def pause(self, container: Container) -> None:
         pass

@@ -8,9 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import requests
 import structlog
 from docker import APIClient
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import (
+    APIError,
+    DockerException,
+    NotFound,
+    create_api_error_from_http_exception,
+)
 from docker.utils import kwargs_from_env
 from tenacity import (
     AsyncRetrying,
@@ -24,6 +30,7 @@ from giver.docker_errors import explanation, pull_error, status, translated
 from giver.docker_follow import Followers
 from giver.docker_tail import DockerTail
 from giver.engine import (
+    NOTHING_WRITTEN,
     Container,
     CreateAgain,
     EngineFacts,
@@ -35,6 +42,7 @@ from giver.engine import (
     NameTaken,
     Plan,
     PullInterrupted,
+    Written,
 )
 from giver.hardening import (
     ASSIGNMENT_LABEL,
@@ -63,6 +71,10 @@ _FOLLOW_THREADS = 20_000
 """As many as containers: each one that runs is followed by a thread that mostly sleeps."""
 
 
+_CHANGE = b'"Kind":'
+"""Once in each of those that Docker lists, and in no name, where quotes are escaped."""
+
+
 class _Wish(NamedTuple):
     """An image, and in whose name it is pulled; `None`: the owner's."""
 
@@ -77,6 +89,23 @@ class _Client(APIClient):
         if arguments.get("timeout") is None:
             arguments["timeout"] = self.timeout
         return super().request(method, url, **arguments)
+
+    def count_changes(self, container_id: str, most: int) -> int:
+        """How many `diff` would list, without holding them all; not on beyond `most`."""
+        found, rest = 0, b""
+        url = f"{self.base_url}/v{self.api_version}/containers/{container_id}/changes"
+        with self.get(url, stream=True) as response:
+            try:
+                response.raise_for_status()
+            except requests.HTTPError as error:
+                create_api_error_from_http_exception(error)
+            for chunk in response.iter_content(1 << 16):
+                text = rest + chunk
+                found += text.count(_CHANGE)
+                if found > most:
+                    break
+                rest = text[1 - len(_CHANGE) :]
+        return found
 
 
 class DockerEngine:
@@ -184,8 +213,8 @@ class DockerEngine:
     def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> DockerTail:
         return DockerTail(self._tailing, self._client, container.id, lines, follow, sink)
 
-    async def written_bytes(self, container: Container) -> int:
-        return await self._calls.run(lambda: self._written_bytes(container.id))
+    async def written(self, container: Container, most_entries: int) -> Written | None:
+        return await self._calls.run(lambda: self._written(container.id, most_entries))
 
     async def pause(self, container: Container) -> None:
         await self._calls.run(lambda: self._pause(container.id))
@@ -453,10 +482,21 @@ class DockerEngine:
                 if status(error) != 409:  # 409: it does not run.
                     raise
 
-    def _written_bytes(self, container_id: str) -> int:
+    def _written(self, container_id: str, most_entries: int) -> Written | None:
         with translated("measure the container"):
-            listed = self._client().containers(size=True, filters={"id": container_id})
-        return int(listed[0].get("SizeRw") or 0) if listed else 0
+            client = self._client()
+            listed = client.containers(size=True, filters={"id": container_id})
+            if not listed:
+                return NOTHING_WRITTEN
+            size_bytes = int(listed[0].get("SizeRw") or 0)
+            if size_bytes < 0:  # Docker failed at it, e.g. at a tree too deep for its paths.
+                return None
+            try:
+                return Written(size_bytes, client.count_changes(container_id, most_entries))
+            except NotFound:
+                return NOTHING_WRITTEN
+            except APIError:
+                return None
 
     def _pause(self, container_id: str) -> None:
         with translated("pause the container"):

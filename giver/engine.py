@@ -152,6 +152,18 @@ class Exit:
     """False: the output was read back from a log that cannot be trusted with it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a container left in its own root."""
+
+    size_bytes: int
+    entries: int
+    """Files and folders that are new or changed."""
+
+
+NOTHING_WRITTEN = Written(0, 0)
+
+
 class Tail(Protocol):
     """A reading of what a container writes; used once."""
 
@@ -226,8 +238,13 @@ class Engine(Protocol):
     def tail(self, container: Container, lines: int, follow: bool, sink: Sink) -> Tail:
         """What it has written, the last `lines`, and with `follow` what it writes from now on."""
 
-    async def written_bytes(self, container: Container) -> int:
-        """What its own root holds beyond the image; 0: it is gone."""
+    async def written(self, container: Container, most_entries: int) -> Written | None:
+        """What its own root holds beyond the image; nothing: it is gone; `None`: it is such that
+        the engine cannot tell.
+
+        Args:
+            most_entries: more than that are not counted to the end.
+        """
 
     async def pause(self, container: Container) -> None:
         """It stands still until resumed; one that does already, or has ended, is no error."""

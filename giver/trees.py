@@ -17,7 +17,8 @@ from runtime.transfers import DataError
 from schemas.data import relative_path
 
 MOST_ENTRIES = 100_000
-"""Files and folders that a task may have in `/out`; looking at them takes a second or so."""
+"""Files and folders that a task may have in `/out`, and in its own root where that is granted;
+looking at them takes a second or so."""
 
 _BLOCK_BYTES = 512
 """Of `st_blocks`, whatever the file system's own."""

@@ -72,9 +72,12 @@ WITH_A_WRITABLE_ROOT = {
     "deep and wide tree": (
         "mkdir /wide; i=0; while [ $i -lt 3000 ]; do mkdir /wide/$i; i=$((i+1)); done; "
         "while mkdir deep 2>&- && cd deep 2>&-; do :; done; while :; do sleep 1; done",
-        {"timed_out"},
+        {"output_limit"},
     ),
-    "small files": ("i=0; while :; do : > /f$i; i=$((i+1)); done", {"timed_out"}),
+    "small files": (
+        "i=0; while :; do seq $i $((i+999)) | (cd /; xargs touch); i=$((i+1000)); done",
+        {"output_limit", "timed_out"},
+    ),
 }
 
 
@@ -160,6 +163,7 @@ def test_hostile_tasks_harm_nobody_and_leave_nothing(
     assert results["network prober"]["stdout"].split() == ["lo"]
     assert (results["writer to /"]["stdout"], results["writer to /"]["exit_code"]) == ("", 7)
     results = ended(user, granted, WITH_A_WRITABLE_ROOT)
+    assert "cannot measure" in results["deep and wide tree"]["reason"]
     assert results["disk filler"]["reason"] == "its root holds more than 67108864 bytes"
     _until(lambda: not containers(client, giver.id))
     assert giver.slowest_s < ANSWERS_WITHIN_S

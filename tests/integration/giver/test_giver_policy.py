@@ -11,6 +11,7 @@ import pytest
 from giver_desk import Assign, Containers, Desk, GiverProcess, running_giver
 
 from giver.settings import GiverSettings
+from giver.trees import MOST_ENTRIES
 from schemas.identifiers import new_session
 from schemas.job import Grants
 from schemas.policy import Policy
@@ -84,6 +85,21 @@ async def test_what_is_granted_is_given_to_those_who_ask(
         result = await desk.result(with_it)
         assert result.stdout.split() == ["CapEff:", f"{1 << 13:016x}", "x", "0"], result.stderr
         assert (await desk.result(without)).stdout.split() == ["CapEff:", "0" * 16, "65534"]
+
+
+async def test_a_writable_root_holds_only_so_many_files(
+    under: Under, desk: Desk, assign: Assign
+) -> None:
+    write = "mkdir /many && cd /many && seq {} | xargs touch && sleep {}"
+    grants = Grants(writable_root=True)
+    many = assign(write.format(MOST_ENTRIES + 20_000, 60), grants=grants)
+    less = assign(write.format(1000, 2), grants=grants)
+    async with running_giver(under("grants: {writable_root: true}")):
+        await desk.dispatch(many, less)
+        result = await desk.result(many)
+        assert result.outcome is Outcome.OUTPUT_LIMIT, (result.outcome, result.reason)
+        assert result.reason == f"its root holds more than {MOST_ENTRIES} new files and folders"
+        assert (await desk.result(less)).outcome is Outcome.SUCCEEDED
 
 
 @pytest.fixture
