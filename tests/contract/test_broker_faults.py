@@ -60,7 +60,7 @@ async def test_a_frozen_broker_lets_the_deadline_fire_and_the_publisher_works_ag
     began = time.monotonic()
     with pytest.raises(ConfirmTimeout, match=r"within 1 s for message 'one'.*does not answer"):
         await publish(publisher, queue, "one")
-    assert 0.9 < time.monotonic() - began < 2
+    assert 0.9 < time.monotonic() - began < 5
 
     frozen_on_demand.thaw()
     await publish(publisher, queue, "two")

@@ -23,7 +23,7 @@ async def test_without_a_broker_start_gives_up_in_time_and_says_where_and_why() 
     with pytest.raises(BrokerUnreachable) as caught:
         await link.start(timeout_s=1.5)
 
-    assert 1.4 < time.monotonic() - began < 3
+    assert 1.4 < time.monotonic() - began < 6
     text = str(caught.value)
     assert f"amqp://tester:***@127.0.0.1:{port}/" in text
     assert "secret" not in text
@@ -41,7 +41,7 @@ async def test_a_broker_that_accepts_but_never_answers_does_not_hold_start_up() 
     with pytest.raises(BrokerUnreachable, match="within 1 s: no answer"):
         await link.start(timeout_s=1)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
     server.close()
 
 
@@ -52,7 +52,7 @@ async def test_a_wrong_password_is_reported_at_once(rabbitmq: RabbitMq) -> None:
     with pytest.raises(BrokerUnreachable, match="refuses this user and password") as caught:
         await link.start(timeout_s=20)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8
     assert caught.value.permanent
     assert "guess" not in str(caught.value)
 
