@@ -17,6 +17,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 from bson import Int64, ObjectId
 from gridfs.asynchronous import AsyncGridFSBucket
@@ -96,6 +97,8 @@ class Artifacts(MongoDatabase):
         self._uploads = self._database[f"{BUCKET}.uploads"]
         self._chunks = self._database[f"{BUCKET}.chunks"]
         self._slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._in_turn: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Uploads in one name, one after the other: each has to know what those before left."""
 
     async def prepare(self) -> None:
         """Make the indexes, where they are missing, and remove what uploads left half done.
@@ -141,7 +144,8 @@ class Artifacts(MongoDatabase):
         Raises:
             ArtifactRefused: the content is another, or its sender may not leave so much.
         """
-        async with self._slots, self._translated():
+        in_turn = self._in_turn.setdefault(upload.owner, asyncio.Lock())
+        async with in_turn, self._slots, self._translated():
             left = upload.most_bytes - await self._kept_for(upload.owner)
             identity = ObjectId()
             await self._uploads.insert_one({"_id": identity, "began_at": datetime.now(UTC)})

@@ -1,12 +1,13 @@
 """Contents, over HTTP, by signed URLs: who may read or leave what is said by the URL itself.
 
 GET answers with the bytes, from the first one asked for; HEAD says whether they are there; PUT
-leaves them. 403: the URL is not for that, or has expired. 404: not there. 422: what came is not
-what the URL names, or more than it allows.
+leaves them. 403: the URL is not for that, or has expired. 404: not there. 408: it came too
+slowly. 422: what came is not what the URL names, or more than it allows.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -18,6 +19,10 @@ from starlette.requests import ClientDisconnect
 from channel.artifacts import Artifact, ArtifactRefused, Artifacts, ArtifactUnknown, Upload
 from runtime.signed_urls import NotAllowed, Right, check
 
+PATIENCE_S = 60.0
+LEAST_BYTES_PER_S = 16 << 10
+"""An upload has one of a few places. It is for the next one when nothing comes for so long, or when
+it was waited for as long and came more slowly than that on average."""
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
 Content = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content.")]
@@ -82,6 +87,8 @@ def artifacts_router(artifacts: Artifacts, key: str | None) -> APIRouter:
             await artifacts.keep(upload, _pieces(request))
         except ArtifactRefused as error:
             raise HTTPException(422, str(error)) from error
+        except TimeoutError as error:
+            raise HTTPException(408, "the content comes too slowly: send it again") from error
         except ClientDisconnect as error:
             raise HTTPException(400, "the connection ended before the content did") from error
 
@@ -96,6 +103,22 @@ async def _open(artifacts: Artifacts, sha256: str) -> Artifact:
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    async for piece in request.stream():
+    """
+    Raises:
+        ClientDisconnect: whoever sends is gone.
+        TimeoutError: they seem to be, or are far too slow.
+    """
+    loop, stream = asyncio.get_running_loop(), request.stream()
+    waited_s, came = 0.0, 0
+    while True:
+        began = loop.time()
+        async with asyncio.timeout(PATIENCE_S):
+            piece = await anext(stream, None)
+        if piece is None:
+            return
+        waited_s += loop.time() - began
+        came += len(piece)
+        if waited_s > PATIENCE_S and came < waited_s * LEAST_BYTES_PER_S:
+            raise TimeoutError
         if piece:
             yield piece

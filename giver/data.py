@@ -23,7 +23,7 @@ from giver.settings import GiverSettings
 from giver.trees import TreeRefused
 from runtime.transfers import DataError, Transfers
 from schemas.assignment import Assignment
-from schemas.data import MOST_FILES, Input, relative_path
+from schemas.data import MOST_ENTRIES, MOST_FILES, Input, relative_path
 from schemas.result import OutputFile
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,11 @@ class Data:
             return ()
         if access is None or len(access.inputs) != len(spec.inputs):
             raise DataError("the seeker sent no URLs for the task's files: see that it has a key")
+        if spec.output_bytes < 0:
+            raise DataError(
+                f"the task's inputs have {spec.input_bytes} bytes, its disk "
+                f"{spec.resources.disk_bytes}: enqueue it with more"
+            )
         folder = self._folder(assignment)
         mounts = []
         try:
@@ -71,8 +76,9 @@ class Data:
                 inside = folder / "in"
                 inside.mkdir()
                 inside.chmod(0o755)
+                left = MOST_ENTRIES
                 for wanted, url in zip(spec.inputs, access.inputs, strict=True):
-                    await self._bring(wanted, url, inside)
+                    left -= await self._bring(wanted, url, inside, left)
                 mounts.append(Mount(inside, "/in", read_only=True))
             if spec.outputs:
                 outside = folder / "out"
@@ -89,9 +95,7 @@ class Data:
         Raises:
             TreeRefused: it has left more than it may.
         """
-        trees.check_size(
-            self._folder(assignment) / "out", assignment.container.resources.disk_bytes
-        )
+        trees.check_size(self._folder(assignment) / "out", assignment.container.output_bytes)
 
     async def collect(self, assignment: Assignment, complete: bool) -> tuple[OutputFile, ...]:
         """Hand over what the container left.
@@ -109,7 +113,7 @@ class Data:
             return ()
         outside = self._folder(assignment) / "out"
         await asyncio.to_thread(self.check_size, assignment)
-        most_bytes = assignment.container.resources.disk_bytes
+        most_bytes = assignment.container.output_bytes
         found = await asyncio.to_thread(_matching, outside, patterns, complete, most_bytes)
         files = []
         for path, size in found:
@@ -141,24 +145,26 @@ class Data:
             # A later look for leftovers finds it.
             log.warning("files_not_removed", folder=str(folder), reason=str(error))
 
-    async def _bring(self, wanted: Input, url: str, inside: Path) -> None:
+    async def _bring(self, wanted: Input, url: str, inside: Path, most: int) -> int:
+        """Returns how many files and folders it is, at most so many."""
         target = inside / wanted.path
         trees.make_folders(target if wanted.folder else target.parent, inside)
         if not wanted.folder:
             await self._cache.place(wanted, url, target)
-            return
+            return 1
         archive = inside.parent / "archive"
         await self._cache.place(wanted, url, archive)
-        await asyncio.to_thread(_unpack, archive, target)
+        made = await asyncio.to_thread(_unpack, archive, target, most)
         archive.unlink()
+        return made
 
     def _folder(self, assignment: Assignment) -> Path:
         return self._tasks / assignment.assignment_id
 
 
-def _unpack(archive: Path, target: Path) -> None:
+def _unpack(archive: Path, target: Path, most: int) -> int:
     with archive.open("rb") as file:
-        trees.unpack(file, target)
+        return trees.unpack(file, target, most)
 
 
 def _matching(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from giver.engine import Container, Engine, EngineError
-from giver.trees import MOST_ENTRIES
+from schemas.data import MOST_ENTRIES
 
 log = structlog.get_logger(__name__)
 

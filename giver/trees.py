@@ -14,11 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runtime.transfers import DataError
-from schemas.data import relative_path
-
-MOST_ENTRIES = 100_000
-"""Files and folders that a task may have in `/out`, and in its own root where that is granted;
-looking at them takes a second or so."""
+from schemas.data import MOST_ENTRIES, relative_path
 
 _BLOCK_BYTES = 512
 """Of `st_blocks`, whatever the file system's own."""
@@ -77,47 +73,59 @@ def check_size(root: Path, most_bytes: int) -> None:
             raise TreeRefused(f"holds more than {most_bytes} bytes")
 
 
-def unpack(archive: BinaryIO, target: Path) -> None:
-    """An uncompressed tar archive of folders and files, and nothing else.
+def unpack(archive: BinaryIO, target: Path, most: int = MOST_ENTRIES) -> int:
+    """An uncompressed tar archive of folders and files, and nothing else; returns how many.
 
     Raises:
-        DataError: it holds anything else, or is damaged.
+        DataError: it holds anything else, or more than `most`, or is damaged.
     """
+    made = 0
     try:
         with tarfile.open(fileobj=archive, mode="r|") as tar:
             for member in tar:
-                _unpack(tar, member, target)
+                made += _unpack(tar, member, target)
+                if made > most:
+                    raise DataError(
+                        f"the folder {target.name} cannot be unpacked: a task may have "
+                        f"{MOST_ENTRIES} files and folders in /in, with it there are more"
+                    )
+            return made
     except (tarfile.TarError, FileExistsError, EOFError) as error:
         raise DataError(f"the folder {target.name} cannot be unpacked: {error}") from error
 
 
-def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> int:
     try:
         path = target / relative_path(member.name)
     except ValueError as error:
         raise DataError(f"the folder {target.name} cannot be unpacked: {error}") from error
     if member.isdir():
-        make_folders(path, target)
-        return
-    content = tar.extractfile(member) if member.isreg() else None
+        return make_folders(path, target)
+    # One with holes would be larger than what is in the archive.
+    plain = member.isreg() and not member.issparse()
+    content = tar.extractfile(member) if plain else None
     if content is None:
         raise DataError(
             f"the folder {target.name} holds {member.name!r}, which is neither file nor folder"
         )
-    make_folders(path.parent, target)
+    made = make_folders(path.parent, target)
     # Folders are ours and new, files are made anew: nothing here is a link to elsewhere.
     with path.open("xb") as file:
         shutil.copyfileobj(content, file, 1 << 20)
     path.chmod(0o555 if member.mode & 0o100 else 0o444)
+    return made + 1
 
 
-def make_folders(path: Path, root: Path) -> None:
-    """Those on the way from `root`, open to every reader whatever the umask."""
+def make_folders(path: Path, root: Path) -> int:
+    """Those on the way from `root`, open to every reader whatever the umask; how many are new."""
+    new = 0
     for folder in (*reversed(path.relative_to(root).parents), path.relative_to(root)):
         made = root / folder
         if not made.is_dir():
             made.mkdir()
             made.chmod(0o755)
+            new += 1
+    return new
 
 
 def remove(root: Path) -> None:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 _PIECE_BYTES = 1 << 20
 _AGAIN = wait_random_exponential(multiplier=0.5, max=10)
 _AT_ONCE = 4
-_TOO_MANY_REQUESTS = 429
+_AGAIN_LATER = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 
 
 class DataError(Exception):
@@ -144,7 +144,7 @@ async def _check(response: httpx.Response) -> None:
         return
     said = (await response.aread()).decode(errors="replace")[:300]
     message = f"{_where(str(response.url))} answered {response.status_code}: {said}"
-    if response.is_server_error or response.status_code == _TOO_MANY_REQUESTS:
+    if response.is_server_error or response.status_code in _AGAIN_LATER:
         raise _Interrupted(message)
     raise DataError(message)
 

@@ -16,6 +16,9 @@ MOST_INPUTS = 100
 MOST_PATTERNS = 100
 MOST_FILES = 5_000
 """That one task may hand back: they are listed in its result."""
+MOST_ENTRIES = 100_000
+"""Files and folders that a task may have in `/in`, in `/out`, and in its own root where that is
+granted; looking at them takes a second or so."""
 MOST_PATH_BYTES = 1024
 MOST_NAME_BYTES = 255
 

@@ -68,7 +68,7 @@ class Resources(Part):
     memory_bytes: int = Field(default=256 * MIB, ge=6 * MIB, le=MOST_BYTES)
     """Memory and swap together; Docker accepts no less than 6 MiB."""
     disk_bytes: int = Field(default=GIB, ge=0, le=MOST_BYTES)
-    """The most that `/out` may hold, and a bound of `/tmp`."""
+    """The most that `/in` and `/out` may hold together, and a bound of `/tmp`."""
     gpus: int = Field(default=0, ge=0, le=64)
     pids: int = Field(default=256, ge=1, le=1 << 20)
     """Processes and threads together."""
@@ -125,6 +125,15 @@ class ContainerSpec(Part):
     outputs: tuple[RelativePath, ...] = Field(default=(), max_length=MOST_PATTERNS)
     """Patterns of the files in `/out` that the result is to have: `*` within a name, `**` across
     folders."""
+
+    @property
+    def input_bytes(self) -> int:
+        return sum(each.size_bytes for each in self.inputs)
+
+    @property
+    def output_bytes(self) -> int:
+        """What the inputs leave of the disk; less than 0: they alone are too much."""
+        return self.resources.disk_bytes - self.input_bytes
 
     @model_validator(mode="after")
     def _inputs_apart(self) -> Self:

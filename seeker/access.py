@@ -26,7 +26,7 @@ def data_access(assignment: Assignment, urls: UrlSigner) -> DataAccess:
     valid_s = spec.timeout_s + BEYOND_RUN_S
     return DataAccess(
         inputs=tuple(urls.read(each.sha256, valid_s) for each in spec.inputs),
-        outputs=urls.write(assignment.assignment_id, spec.resources.disk_bytes, valid_s)
+        outputs=urls.write(assignment.assignment_id, max(0, spec.output_bytes), valid_s)
         if spec.outputs
         else "",
     )

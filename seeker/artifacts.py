@@ -15,6 +15,7 @@ from runtime.command_line import Unreachable, UserError
 from runtime.signed_urls import UrlSigner
 from runtime.transfers import DataError, Transfers
 from schemas.data import Input, relative_path
+from schemas.identifiers import new_session
 from schemas.job import MOST_BYTES
 from seeker.settings import SeekerSettings
 from seeker.sources import Source, SourceError, pack
@@ -23,8 +24,6 @@ VALID_S = 3600.0
 """Of each URL, made just before it is used."""
 INACTIVITY_S = 60.0
 PATIENCE_S = 120.0
-ENQUEUED = "enqueue"
-"""In whose name inputs are kept."""
 
 Said = Callable[[str], None]
 """Takes a line on what goes on."""
@@ -43,22 +42,29 @@ class Artifacts:
                 "files cannot come or go: SEEKER_ARTIFACTS_KEY is not set; export the key that "
                 "the channel has as CHANNEL_ARTIFACTS_KEY"
             )
+        self._name = f"enqueue-{new_session()}"
+        """In which inputs are kept: of nobody else, so that nobody else is waited for."""
         # From here, not from where givers are.
         self._urls = UrlSigner(settings.artifacts_key.get_secret_value(), settings.channel_url)
 
-    async def bring(self, sources: Sequence[Source], say: Said) -> tuple[Input, ...]:
+    async def bring(
+        self, sources: Sequence[Source], most_bytes: int, say: Said
+    ) -> tuple[Input, ...]:
         """Leave all of them with the channel.
 
         Raises:
-            UserError: one cannot be read, or the channel does not take it.
+            UserError: one cannot be read, or they have more bytes than they may altogether.
             Unreachable: the channel does not answer.
         """
         transfers = Transfers(INACTIVITY_S, PATIENCE_S)
         try:
+            brought: list[Input] = []
             with tempfile.TemporaryDirectory(prefix="seeker-") as scratch:
-                return tuple(
-                    [await self._bring(each, Path(scratch), transfers, say) for each in sources]
-                )
+                for source in sources:
+                    made = await self._bring(source, Path(scratch), most_bytes, transfers, say)
+                    most_bytes -= made.size_bytes
+                    brought.append(made)
+            return tuple(brought)
         except (OSError, SourceError) as error:
             raise UserError(str(error)) from error
         except DataError as error:
@@ -66,7 +72,9 @@ class Artifacts:
         finally:
             await transfers.close()
 
-    async def _bring(self, source: Source, scratch: Path, transfers: Transfers, say: Said) -> Input:
+    async def _bring(
+        self, source: Source, scratch: Path, most_bytes: int, transfers: Transfers, say: Said
+    ) -> Input:
         file = scratch / "content"
         if source.url:
             say(f"fetch {source.origin}")
@@ -78,7 +86,12 @@ class Artifacts:
             file = Path(source.origin)
         sha256, size = await asyncio.to_thread(_measured, file)
         say(f"input {source.path}: {size} bytes")
-        url = self._urls.write(ENQUEUED, MOST_BYTES, VALID_S)
+        if size > most_bytes:
+            raise UserError(
+                f"input {source.path} has {size} bytes, and --disk leaves {most_bytes} for it: "
+                "/in and /out together may hold what --disk says (1GiB unless set); raise it"
+            )
+        url = self._urls.write(self._name, MOST_BYTES, VALID_S)
         await transfers.leave(url, sha256, size, file)
         return Input(path=source.path, sha256=sha256, size_bytes=size, folder=source.folder)
 

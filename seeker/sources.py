@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from schemas.data import relative_path
+from schemas.data import MOST_ENTRIES, relative_path
 
 _URL = re.compile(r"(https?://[^/]*)(/.*)?\Z", re.IGNORECASE)
 
@@ -72,11 +72,16 @@ def pack(folder: Path, archive: Path) -> None:
     """The same folder makes the same archive: no times, no owners, in the order of names.
 
     Raises:
-        SourceError: it holds what is neither file nor folder, or it cannot be read.
+        SourceError: it holds what is neither file nor folder, or too much, or it cannot be read.
     """
     try:
         with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-            for path in _below(folder):
+            for number, path in enumerate(_below(folder), 1):
+                if number > MOST_ENTRIES:
+                    raise SourceError(
+                        f"input {str(folder)!r} holds more than {MOST_ENTRIES} files and folders, "
+                        "as many as a task may have: pack them into one file"
+                    )
                 name = relative_path(path.relative_to(folder).as_posix())
                 member = tar.gettarinfo(path, name)
                 member.uid = member.gid = 0
@@ -90,6 +95,8 @@ def pack(folder: Path, archive: Path) -> None:
                     member.type, member.size = tarfile.REGTYPE, path.stat().st_size
                     with path.open("rb") as content:
                         tar.addfile(member, content)
+    except SourceError:
+        raise
     except (OSError, ValueError) as error:
         raise SourceError(f"input {str(folder)!r} cannot be packed: {error}") from error
 

@@ -61,7 +61,8 @@ def _with_registry_auth(spec: JobSpec) -> JobSpec:
 async def _with_inputs(spec: JobSpec, sources: Sequence[Source]) -> JobSpec:
     """With their contents, which are with the channel now."""
     artifacts = Artifacts(SeekerSettings.load())
-    brought = await artifacts.bring(sources, lambda line: click.echo(line, err=True))
+    most_bytes = spec.container.resources.disk_bytes
+    brought = await artifacts.bring(sources, most_bytes, lambda line: click.echo(line, err=True))
     container = spec.container.model_copy(update={"inputs": brought})
     return spec.model_copy(update={"container": container})
 

@@ -77,7 +77,7 @@ _OPTIONS = (
     click.option("--entrypoint", help="Instead of the image's own; '' for none."),
     click.option("--cpus", type=float, help="CPU cores, fractions allowed.  [default: 1]"),
     click.option("--memory", help="Memory and swap, e.g. 512MiB.  [default: 256MiB]"),
-    click.option("--disk", help="Disk, e.g. 2GiB.  [default: 1GiB]"),
+    click.option("--disk", help="For /in and /out together, e.g. 2GiB.  [default: 1GiB]"),
     click.option("--gpus", type=int, help="[default: 0]"),
     click.option("--pids", type=int, help="Processes and threads.  [default: 256]"),
     click.option("--timeout", help="Longest run, e.g. 90s, 10m, 1h30m.  [default: 1h]"),

@@ -91,6 +91,18 @@ async def test_nobody_leaves_more_than_he_may_altogether(
     assert database["artifacts.files"].count_documents({}) == 2
 
 
+async def test_nobody_leaves_more_by_leaving_it_all_at_once(
+    holder: Holder, database: Documents
+) -> None:
+    most = 1_500_000
+    contents = [os.urandom(1_000_000) for _ in range(6)]
+    answers = await asyncio.gather(
+        *(holder.put(each, hashlib.sha256(each).hexdigest(), most=most) for each in contents)
+    )
+    assert sorted(answer.status_code for answer in answers) == [204] + [422] * 5
+    assert database["artifacts.files"].count_documents({}) == 1
+
+
 async def test_a_url_is_for_one_use_and_one_content(holder: Holder) -> None:
     await holder.put(CONTENT)
     reading = holder.urls.read(SHA256, 60)
@@ -108,7 +120,7 @@ async def test_a_url_is_for_one_use_and_one_content(holder: Holder) -> None:
 async def test_two_who_leave_the_same_at_once_leave_it_once(
     holder: Holder, database: Documents
 ) -> None:
-    answers = await asyncio.gather(*(holder.put(CONTENT) for _ in range(4)))
+    answers = await asyncio.gather(*(holder.put(CONTENT, owner=str(n)) for n in range(4)))
     assert {answer.status_code for answer in answers} == {204}
     assert database["artifacts.files"].count_documents({}) == 1
     assert database["artifacts.chunks"].count_documents({}) == 5

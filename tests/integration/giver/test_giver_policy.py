@@ -11,7 +11,7 @@ import pytest
 from giver_desk import Assign, Containers, Desk, GiverProcess, running_giver
 
 from giver.settings import GiverSettings
-from giver.trees import MOST_ENTRIES
+from schemas.data import MOST_ENTRIES
 from schemas.identifiers import new_session
 from schemas.job import Grants
 from schemas.policy import Policy

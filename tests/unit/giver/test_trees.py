@@ -59,6 +59,7 @@ def test_folders_and_files_come_out_readable_to_everybody(tmp_path: Path) -> Non
         special("hard", tarfile.LNKTYPE, "/etc/passwd"),
         special("device", tarfile.CHRTYPE),
         special("pipe", tarfile.FIFOTYPE),
+        special("holes", tarfile.GNUTYPE_SPARSE),
     ],
 )
 def test_what_leads_elsewhere_is_refused(
@@ -78,6 +79,16 @@ def test_the_same_name_twice_and_half_an_archive_are_refused(tmp_path: Path) -> 
     whole = archive(("b", b"x" * 100_000)).getvalue()
     with pytest.raises(DataError):
         trees.unpack(io.BytesIO(whole[:50_000]), tmp_path)
+
+
+def test_what_is_unpacked_is_counted(tmp_path: Path) -> None:
+    # Each name makes folders, too: ten with the file.
+    for folder in ("enough", "less"):
+        (tmp_path / folder).mkdir()
+    deep = [("/".join([str(number), *"abcdefgh", "file"]), b"") for number in range(3)]
+    assert trees.unpack(archive(*deep), tmp_path / "enough", most=30) == 30
+    with pytest.raises(DataError, match="there are more"):
+        trees.unpack(archive(*deep), tmp_path / "less", most=29)
 
 
 def test_size_is_what_the_disk_holds(tmp_path: Path) -> None:

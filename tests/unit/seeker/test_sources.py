@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seeker import sources
 from seeker.sources import Source, SourceError, pack, parse
 
 
@@ -62,6 +63,14 @@ def test_the_same_folder_makes_the_same_archive(here: Path) -> None:
     assert (here / "one.tar").read_bytes() == (here / "two.tar").read_bytes()
     with tarfile.open(here / "one.tar") as tar:
         assert tar.getnames() == ["a.txt", "deep", "deep/b.txt"]
+
+
+def test_a_folder_of_too_many_files_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_ENTRIES", 3)
+    pack(here / "maps", here / "one.tar")
+    (here / "maps" / "fourth").touch()
+    with pytest.raises(SourceError, match="more than 3 files and folders"):
+        pack(here / "maps", here / "one.tar")
 
 
 def test_a_link_in_a_folder_is_refused(here: Path) -> None:
