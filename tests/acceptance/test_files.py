@@ -132,7 +132,7 @@ def test_a_wrong_input_is_refused_before_anything_is_submitted(user: User, here:
         (["--input", f"{here}/maps:../up"], "no place below /in"),
         (["--input", f"{here}/maps:a", "--input", f"{here}/scene.json:a/b"], "within the other"),
         (["--output", "/abs"], "no path below a folder"),
-        (["--input", str(here / "maps"), "--disk", "10KiB"], "--disk leaves 10240 for it"),
+        (["--input", str(here / "maps"), "--disk", "9KiB"], "--disk leaves 9216 for it"),
     ):
         answer = user.run("seeker", "enqueue", *given, "busybox:local", "--", "true")
         assert answer.code == 2
