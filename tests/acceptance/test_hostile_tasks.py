@@ -156,7 +156,7 @@ def test_hostile_tasks_harm_nobody_and_leave_nothing(
     layers = Path(client.info()["DockerRootDir"]) / client.info()["Driver"]
     before = names(layers)
     plain = enqueue(user, PLAIN)
-    granted = enqueue(user, WITH_A_WRITABLE_ROOT, "--writable-root", "--timeout", "8s")
+    granted = enqueue(user, WITH_A_WRITABLE_ROOT, "--writable-root", "--timeout", "30s")
     results = ended(user, plain, PLAIN)
     assert "No space left" in results["disk filler"]["stderr"]
     assert results["deaf to SIGTERM"]["usage"]["wall_s"] < 4 + 1 + 5
