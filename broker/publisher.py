@@ -20,6 +20,7 @@ from broker.errors import (
     Unroutable,
 )
 from broker.tenant import Tenant
+from schemas.base import CONTENT_TYPE
 
 PERSISTENT = 2
 TRANSIENT = 1
@@ -104,6 +105,7 @@ class Publisher(Tenant):
         mandatory: bool = True,
         persistent: bool = True,
         headers: Mapping[str, Any] | None = None,
+        content_type: str = CONTENT_TYPE,
     ) -> asyncio.Future[None]:
         """Hand a message over, waiting while the window is full.
 
@@ -128,7 +130,7 @@ class Publisher(Tenant):
             routing_key,
             body,
             BasicProperties(
-                content_type="application/json",
+                content_type=content_type,
                 delivery_mode=PERSISTENT if persistent else TRANSIENT,
                 message_id=message_id,
                 user_id=self._user,

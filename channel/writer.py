@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import structlog
 from tenacity import (
@@ -50,12 +51,23 @@ PUBLISH_WAIT = wait_random_exponential(multiplier=0.2, max=5)
 """Without end: an unacknowledged result is the only thing that recalls the missing summary."""
 
 
+Results = Delivery[tuple[Result, ...]]
+
+
+class _Written(NamedTuple):
+    kept: list[Results]
+    """Of these the database has all."""
+    refused: list[tuple[Results, str]]
+    """Of these it never takes one, and why; it has the others."""
+    summaries: list[StoredResult]
+
+
 class Writer:
     """Component: takes batches of results, writes them, tells of them and acknowledges them."""
 
     def __init__(
         self,
-        consumer: Consumer[Result],
+        consumer: Consumer[tuple[Result, ...]],
         publisher: Publisher,
         store: Store,
         artifacts: Artifacts,
@@ -95,7 +107,7 @@ class Writer:
         self._writing.discard(task)
         self._slots.release()
 
-    async def _process(self, batch: list[Delivery[Result]]) -> None:
+    async def _process(self, batch: Sequence[Results]) -> None:
         admitted = []
         for delivery in batch:
             objection = admission.objection(delivery.message, delivery.routing_key)
@@ -105,15 +117,14 @@ class Writer:
                 self._reject(delivery, objection)
         if not admitted:
             return
-        kept, summaries = await self._write(admitted)
-        if summaries:
-            await self._tell(summaries)
-        self._consumer.ack(kept)
+        written = await self._write(admitted)
+        if written.summaries:
+            await self._tell(written.summaries)
+        for delivery, reason in written.refused:
+            self._reject(delivery, reason)
+        self._consumer.ack(written.kept)
 
-    async def _write(
-        self, batch: list[Delivery[Result]]
-    ) -> tuple[list[Delivery[Result]], list[StoredResult]]:
-        """The deliveries that are in the database now, and what lies there for them."""
+    async def _write(self, batch: Sequence[Results]) -> _Written:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(STORE_RETRIABLE),
             wait=STORE_WAIT,
@@ -123,34 +134,36 @@ class Writer:
                 return await self._write_once(batch)
         raise AssertionError("unreachable: the retries have no end")
 
-    async def _write_once(
-        self, batch: list[Delivery[Result]]
-    ) -> tuple[list[Delivery[Result]], list[StoredResult]]:
+    async def _write_once(self, batch: Sequence[Results]) -> _Written:
+        results = [(delivery, result) for delivery in batch for result in delivery.message]
         stored_at = documents.whole_milliseconds(self._clock())
         began = time.perf_counter()
-        named = {file.sha256 for each in batch for file in each.message.files}
+        named = {file.sha256 for _, result in results for file in result.files}
         absent = await self._artifacts.missing(named) if named else set()
         to_store = [
-            documents.from_result(each.message, each.user_id, stored_at, absent) for each in batch
+            documents.from_result(result, delivery.user_id, stored_at, absent)
+            for delivery, result in results
         ]
         duplicates, refused = await self._store.insert(to_store)
         self._metrics.write_seconds.observe(time.perf_counter() - began)
-        self._metrics.batch_size.observe(len(batch))
+        self._metrics.batch_size.observe(len(results))
         self._metrics.duplicates.inc(len(duplicates))
-        self._metrics.stored.inc(len(batch) - len(duplicates) - len(refused))
+        self._metrics.stored.inc(len(results) - len(duplicates) - len(refused))
         fresh = {}
         for position, document in enumerate(to_store):
             if position not in duplicates and position not in refused:
                 fresh[document["_id"]] = documents.to_summary(document)
         summaries = list(fresh.values())
         # The first one stays, and may say something else than its repetition.
-        earlier = {batch[position].message.result_id for position in duplicates} - fresh.keys()
+        earlier = {results[position][1].result_id for position in duplicates} - fresh.keys()
         if earlier:
             summaries += await self._store.summaries(earlier)
-        for position, reason in refused.items():
-            self._reject(batch[position], reason)
-        kept = [delivery for position, delivery in enumerate(batch) if position not in refused]
-        return kept, summaries
+        objections = {results[position][0].tag: reason for position, reason in refused.items()}
+        return _Written(
+            [each for each in batch if each.tag not in objections],
+            [(each, objections[each.tag]) for each in batch if each.tag in objections],
+            summaries,
+        )
 
     async def _tell(self, summaries: list[StoredResult]) -> None:
         body = StoredBatch(results=tuple(summaries)).encode()
@@ -165,7 +178,7 @@ class Writer:
                     exchange=STORED.name, routing_key="", body=body, message_id=message_id
                 )
 
-    def _reject(self, delivery: Delivery[Result], reason: str) -> None:
+    def _reject(self, delivery: Results, reason: str) -> None:
         self._metrics.rejected.inc()
         self._consumer.reject(delivery, reason)
 

@@ -16,6 +16,8 @@ from pydantic_core import PydanticSerializationError
 SCHEMA_VERSION = 1
 """Raised when a reader of the previous version could misread a message, never for added fields."""
 
+CONTENT_TYPE = "application/json"
+
 SECRETS = frozenset({"registry_auth"})
 """Fields whose values no error repeats."""
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Message, Part
+from schemas.base import MalformedMessage, Message, Part
 from schemas.comparison import Comparison
 from schemas.data import MOST_FILES, RelativePath, Sha256
 from schemas.heartbeat import Platform
 from schemas.identifiers import AssignmentId, GiverId, JobId, ResultId, TaskId
 from schemas.job import MIB
 from schemas.states import Outcome
+
+SEQUENCE_MOST = 16
+SEQUENCE_BYTES = 32 << 10
+"""What one message may hold where it holds several results. The channel writes some hundreds of
+messages at once, and what it tells of them has to fit into one."""
+SEQUENCE_CONTENT_TYPE = "application/json-seq"
+_RECORD_SEPARATOR = b"\x1e"
 
 
 class Stream(Part):
@@ -54,7 +62,10 @@ class Usage(Part):
 
 
 class Result(Message):
-    """On `results` under `<giver>.<task>`: what one giver says of one assignment."""
+    """On `results` under `<giver>.<task>`: what one giver says of one assignment.
+
+    Several small ones may come together, under the key of the first: see `sequence`.
+    """
 
     MAX_BYTES: ClassVar[int] = 2 * MIB
 
@@ -84,6 +95,37 @@ class Result(Message):
     image_digest: str | None = Field(default=None, max_length=1000)
     """As REPOSITORY@DIGEST where a registry has the image, else its id on the giver's Docker."""
     platform: Platform | None = None
+
+    @classmethod
+    def decode_all(cls, body: bytes) -> tuple[Self, ...]:
+        """Those of one message.
+
+        Raises:
+            MalformedMessage: one of them is, or they are more than may come together.
+        """
+        if not body.startswith(_RECORD_SEPARATOR):
+            return (cls.decode(body),)
+        texts = [text.removesuffix(b"\n") for text in body[1:].split(_RECORD_SEPARATOR)]
+        size = sum(map(len, texts))
+        if len(texts) > SEQUENCE_MOST or size > SEQUENCE_BYTES:
+            raise MalformedMessage(
+                f"Result: {len(texts)} of together {size} bytes, at most {SEQUENCE_MOST} of "
+                f"{SEQUENCE_BYTES} allowed: send less at a time"
+            )
+        results = []
+        for number, text in enumerate(texts, 1):
+            try:
+                results.append(cls.decode(text))
+            except MalformedMessage as error:
+                raise MalformedMessage(f"{number} of {len(texts)}: {error}") from error
+        return tuple(results)
+
+
+def sequence(results: Sequence[bytes]) -> bytes:
+    """One body of several encoded results, a JSON text sequence (RFC 7464); one stays as it is."""
+    if len(results) == 1:
+        return results[0]
+    return b"".join(_RECORD_SEPARATOR + result + b"\n" for result in results)
 
 
 class StoredResult(Part):

@@ -41,10 +41,10 @@ def after_publish() -> None:
     """The broker has confirmed the result, and nobody has written that down."""
     settled = Outbox._settled
 
-    def confirmed(self: Outbox, result: Any, confirm: asyncio.Future[None]) -> None:
+    def confirmed(self: Outbox, results: Any, confirm: asyncio.Future[None]) -> None:
         if not confirm.cancelled() and confirm.exception() is None:
             die()
-        settled(self, result, confirm)
+        settled(self, results, confirm)
 
     Outbox._settled = confirmed  # type: ignore[method-assign]
 

@@ -49,7 +49,7 @@ class Desk:
         self._link = Link(url, name="desk", topology=topology.DURABLE)
         self._publisher = self._link.publisher()
         self._results = self._link.consumer(
-            queue=lambda _: topology.CHANNEL_RESULTS, decode=Result.decode
+            queue=lambda _: topology.CHANNEL_RESULTS, decode=Result.decode_all
         )
         self._beats = self._link.consumer(
             queue=lambda session: topology.heartbeat_queue("desk", session),
@@ -137,7 +137,7 @@ class Desk:
             batch = await self._results.take()
             self._results.ack(batch)
             async with self._news:
-                self.results += [delivery.message for delivery in batch]
+                self.results += [result for delivery in batch for result in delivery.message]
                 self._news.notify_all()
 
     async def _read_beats(self) -> None:

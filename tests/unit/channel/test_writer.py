@@ -13,7 +13,7 @@ from channel import documents
 from channel.documents import Document
 from channel.metrics import Metrics
 from channel.store import Inserted, StoreUnavailable
-from channel.writer import WRITES_AT_ONCE, Writer, batch_id
+from channel.writer import WRITES_AT_ONCE, Results, Writer, batch_id
 from runtime.lifecycle import TaskGuard
 from schemas import digests
 from schemas.result import Result, StoredBatch, StoredResult
@@ -23,9 +23,10 @@ from tests.unit.channel.builders import NOON, a_result
 History = list[tuple[str, Any]]
 
 
-def delivery(result: Result, tag: int = 1, **changes: Any) -> Delivery[Result]:
+def delivery(*results: Result, tag: int = 1, **changes: Any) -> Results:
+    result = results[0]
     return Delivery(
-        result,
+        results,
         b"",
         False,
         "results",
@@ -39,18 +40,18 @@ def delivery(result: Result, tag: int = 1, **changes: Any) -> Delivery[Result]:
 
 class Consumer:
     def __init__(self, history: History) -> None:
-        self.batches: asyncio.Queue[list[Delivery[Result]]] = asyncio.Queue()
+        self.batches: asyncio.Queue[list[Results]] = asyncio.Queue()
         self.settled = asyncio.Event()
         self._history = history
 
-    async def take(self) -> list[Delivery[Result]]:
+    async def take(self) -> list[Results]:
         return await self.batches.get()
 
-    def ack(self, batch: list[Delivery[Result]]) -> None:
+    def ack(self, batch: list[Results]) -> None:
         self._history.append(("acknowledged", [each.tag for each in batch]))
         self.settled.set()
 
-    def reject(self, rejected: Delivery[Result], reason: str) -> None:
+    def reject(self, rejected: Results, reason: str) -> None:
         self._history.append(("rejected", (rejected.tag, reason)))
         self.settled.set()
 
@@ -129,7 +130,7 @@ class Bench:
             clock=lambda: NOON,
         )
 
-    async def deliver(self, *batch: Delivery[Result]) -> None:
+    async def deliver(self, *batch: Results) -> None:
         """Returns once all of the batch is acknowledged or rejected."""
         self.consumer.settled.clear()
         self.consumer.batches.put_nowait(list(batch))
@@ -151,7 +152,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 async def test_a_batch_is_stored_then_told_then_acknowledged(bench: Bench) -> None:
     first, second = a_result(0), a_result(1)
-    await bench.deliver(delivery(first, 1), delivery(second, 2))
+    await bench.deliver(delivery(first, tag=1), delivery(second, tag=2))
     assert bench.history == [
         ("stored", 2),
         ("told", [first.result_id, second.result_id]),
@@ -202,7 +203,7 @@ async def test_a_repeated_result_is_told_as_it_was_stored_first(bench: Bench) ->
 
 async def test_a_result_twice_in_one_batch_is_told_once(bench: Bench) -> None:
     result = a_result()
-    await bench.deliver(delivery(result, 1), delivery(result, 2))
+    await bench.deliver(delivery(result, tag=1), delivery(result, tag=2))
     assert bench.history == [
         ("stored", 2),
         ("told", [result.result_id]),
@@ -213,18 +214,33 @@ async def test_a_result_twice_in_one_batch_is_told_once(bench: Bench) -> None:
 async def test_a_result_that_the_database_refuses_for_good_holds_nobody_up(bench: Bench) -> None:
     good, bad = a_result(0), a_result(1)
     bench.store.refuses[bad.result_id] = "too strange"
-    await bench.deliver(delivery(bad, 1), delivery(good, 2))
+    await bench.deliver(delivery(bad, tag=1), delivery(good, tag=2))
     assert bench.history == [
         ("stored", 2),
-        ("rejected", (1, "too strange")),
         ("told", [good.result_id]),
+        ("rejected", (1, "too strange")),
         ("acknowledged", [2]),
     ]
     assert bench.counted("channel_results_rejected_total") == 1
 
 
+async def test_what_came_with_a_result_that_is_refused_is_told_before_the_message_goes(
+    bench: Bench,
+) -> None:
+    good, bad, other = a_result(0), a_result(1), a_result(2)
+    bench.store.refuses[bad.result_id] = "too strange"
+    await bench.deliver(delivery(good, bad, tag=1), delivery(other, tag=2))
+    assert bench.history == [
+        ("stored", 3),
+        ("told", [good.result_id, other.result_id]),
+        ("rejected", (1, "too strange")),
+        ("acknowledged", [2]),
+    ]
+    assert bench.counted("channel_results_stored_total") == 2
+
+
 async def test_a_result_under_a_foreign_routing_key_is_not_stored(bench: Bench) -> None:
-    await bench.deliver(delivery(a_result(), 7, routing_key="giver-2.x"))
+    await bench.deliver(delivery(a_result(), tag=7, routing_key="giver-2.x"))
     ((event, (tag, reason)),) = bench.history
     assert (event, tag) == ("rejected", 7)
     assert "came under 'giver-2.x'" in reason
@@ -233,7 +249,7 @@ async def test_a_result_under_a_foreign_routing_key_is_not_stored(bench: Bench) 
 async def test_no_more_is_taken_than_is_written_at_once(bench: Bench) -> None:
     bench.store.open.clear()
     for index in range(WRITES_AT_ONCE + 2):
-        bench.consumer.batches.put_nowait([delivery(a_result(index), index)])
+        bench.consumer.batches.put_nowait([delivery(a_result(index), tag=index)])
     async with asyncio.timeout(10):
         for _ in range(WRITES_AT_ONCE):
             await bench.store.entered.acquire()

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schemas.__main__ import MESSAGES as WITH_JSON_SCHEMA
 from schemas.base import SCHEMA_VERSION, MalformedMessage, Message, Part
-from tests.unit.schemas.messages import MESSAGES, any_message
+from schemas.result import SEQUENCE_BYTES, SEQUENCE_MOST, Result, sequence
+from tests.unit.schemas.messages import MESSAGES, any_message, results
 
 NOTHING_FITS = [None]
 """Neither a scalar, nor a model, nor an item of any list on the wire."""
@@ -147,3 +148,23 @@ def test_a_folder_that_cannot_be_written_is_named_without_a_traceback(tmp_path: 
     )
     assert run.returncode == 2
     assert run.stderr == f"{taken} cannot be written: File exists\n"
+
+
+@given(st.lists(results(), min_size=1, max_size=SEQUENCE_MOST))
+def test_results_that_travel_together_are_the_same_at_the_end(several: list[Result]) -> None:
+    bodies = [each.encode() for each in several]
+    assume(sum(map(len, bodies)) <= SEQUENCE_BYTES)
+    assert Result.decode_all(sequence(bodies)) == tuple(several)
+
+
+def test_of_results_that_travel_together_the_wrong_one_is_named() -> None:
+    body = sequence([b"{}", b"{}"])
+    with pytest.raises(MalformedMessage, match=r"^1 of 2: Result: result_id: Field required"):
+        Result.decode_all(body)
+
+
+def test_more_results_than_may_travel_together_are_refused() -> None:
+    with pytest.raises(MalformedMessage, match=r"^Result: 17 of together 34 bytes, at most 16"):
+        Result.decode_all(sequence([b"{}"] * (SEQUENCE_MOST + 1)))
+    with pytest.raises(MalformedMessage, match=r"^Result: 2 of together 32772 bytes"):
+        Result.decode_all(sequence([b"{}", b"x" * (SEQUENCE_BYTES + 2)]))
