@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as NotParsed
 
 from runtime.urls import redact
 
@@ -51,6 +52,8 @@ class ServiceSettings(BaseSettings):
             missing = all(problem["type"] == "missing" for problem in error.errors())
             kind = SettingsMissing if missing else SettingsError
             raise kind(cls._explain(error)) from error
+        except NotParsed as error:
+            raise SettingsError(cls._explain_value(error)) from error
         made._overridden = frozenset(given)
         return made
 
@@ -80,6 +83,15 @@ class ServiceSettings(BaseSettings):
             shown = redact(value) if isinstance(value, str) else value
             rows.append({"variable": variable, "value": str(shown), "source": source})
         return rows
+
+    @classmethod
+    def _explain_value(cls, error: NotParsed) -> str:
+        """Of a setting that is more than a word, such as a mapping."""
+        name = str(error).partition('field "')[2].partition('"')[0]
+        variable = f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+        given = os.environ.get(variable)
+        shown = variable if given is None else f"{variable}={given!r}"
+        return f'{shown} is not JSON: write it like {{"zone": "a"}}, or ["a", "b"] for a list'
 
     @classmethod
     def _explain(cls, error: ValidationError) -> str:

@@ -45,8 +45,13 @@ class Comparison(Part):
             )
         if any("\x00" in text for text in self.command):
             raise ValueError("a NUL cannot be handed to a process: take it out")
-        if (self.by == "image") != bool(self.image):
-            raise ValueError("a comparator image and a comparison by image go together: name both")
+        if self.image and self.by != "image":
+            raise ValueError(
+                f"the comparator {self.image} says which results agree, comparing by {self.by} "
+                "says it, too: drop one"
+            )
+        if self.by == "image" and not self.image:
+            raise ValueError("to compare by image is what a comparator does: name its image")
         if (self.relative or self.absolute) and self.by not in ("numbers", "json"):
             raise ValueError(
                 f"a tolerance means nothing to a comparison by {self.by}: "

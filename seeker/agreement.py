@@ -123,9 +123,15 @@ def arbitrate(
         (_names(group), weight) for group, weight in zip(support, weights, strict=True)
     )
     shares = ", ".join(f"{names} {weight:.2f}" for names, weight in groups)
+    alike = sum(weight == weights[best] for _, weight in groups) > 1
+    because = (
+        "the reputations weigh the same, and it was stored first"
+        if alike
+        else "the reputation of its voters weighs most"
+    )
     return Decided(
         chosen=votes[best],
-        reason=f"disputed: {cause}; the reputation of its voters weighs most ({shares})",
+        reason=f"disputed: {cause}; {because} ({shares})",
         disputed=True,
     )
 

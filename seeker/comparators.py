@@ -91,10 +91,24 @@ def _equal(comparison: Comparison, one: str, other: str) -> bool:
     """Remembered, as each look at a task compares all of its votes again."""
     try:
         if comparison.by == "json":
-            return _alike(comparison, *(json.loads(t, parse_float=_finite) for t in (one, other)))
+            return _alike(comparison, *map(_read, (one, other)))
         return _numbers_alike(comparison, one, other)
     except _UNREADABLE:
         return False
+
+
+def _read(text: str) -> Any:
+    return json.loads(text, parse_float=_finite, object_pairs_hook=_named_once)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """
+    Raises:
+        ValueError: readers differ in which of two values of one name they take.
+    """
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name twice in one object")
+    return dict(pairs)
 
 
 def _alike(comparison: Comparison, one: Any, other: Any) -> bool:

@@ -94,18 +94,25 @@ class Expression:
     def check(self, kind: type) -> None:
         """Evaluate on a sample giver, to find wrong names and types before anything is submitted.
 
-        A label that the sample lacks is no error.
+        Labels are made up, as text that says nothing.
 
         Raises:
             ExpressionError: the expression could never yield a `kind` (bool or float).
         """
-        try:
-            value = _without_panic(self._program.execute, SAMPLE)
-        except KeyError:
-            return
-        except Exception as error:
-            names = ", ".join(SAMPLE)
-            raise ExpressionError(f"{self.text!r}: {error} (there are: {names})") from error
+        labels: dict[str, str] = {}
+        while True:
+            try:
+                value = _without_panic(self._program.execute, {**SAMPLE, "labels": labels})
+                break
+            except KeyError as error:
+                if error.args[0] in labels:
+                    return
+                labels[error.args[0]] = ""
+            except Exception as error:
+                if labels:  # With one that says something it may be right.
+                    return
+                names = ", ".join(SAMPLE)
+                raise ExpressionError(f"{self.text!r}: {error} (there are: {names})") from error
         wanted = "true or false" if kind is bool else "a number"
         fits = isinstance(value, bool) if kind is bool else _is_number(value)
         if not fits:

@@ -139,6 +139,12 @@ def _job_id(value: str) -> str:
     return value
 
 
+def _an_image(name: str) -> str:
+    if not name:
+        raise ValueError("an image is wanted, not nothing: name one, or leave it out")
+    return name
+
+
 def _platform(value: str) -> str:
     os, separator, architecture = value.partition("/")
     if not (os and separator and architecture) or "/" in architecture:
@@ -191,7 +197,7 @@ class WrittenJob(_Written):
     max_attempts: int | None = None
     trust: Literal["none", "quorum", "adaptive"] | None = None
     compare: Literal["bytes", "text", "lines", "numbers", "json", "image", "files"] | None = None
-    comparator: str = ""
+    comparator: Annotated[str, AfterValidator(_an_image)] = ""
     comparator_command: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
     tolerance: float = 0.0
     absolute_tolerance: float = 0.0
@@ -222,6 +228,14 @@ class WrittenJob(_Written):
     matrix: dict[str, Annotated[tuple[Text, ...], BeforeValidator(_values)]] = Field(
         default_factory=dict
     )
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Self:
+        if self.array is not None and not {"count", "first_index"}.isdisjoint(
+            self.model_fields_set
+        ):
+            raise ValueError("array says what count and first_index say: drop these")
+        return self
 
     @model_validator(mode="after")
     def _something_to_run(self) -> Self:

@@ -38,6 +38,8 @@ class Ledger:
         """Tasks that wait for a comparison, by the job that makes it."""
         self.compared: list[Task] = []
         """Those of which one has just ended."""
+        self.unanswered: dict[str, str] = {}
+        """Why a comparison ended without having compared, by its job."""
         self.own_jobs: list[Submission] = []
         """Jobs that the seeker itself asks for, to be taken in hand next."""
         self._ended: OrderedDict[str, TaskState] = OrderedDict()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from schemas.states import AssignmentState, TaskState
 from seeker import rendering
+from seeker.credit import equality_of
 from seeker.ledger import Ledger
 from seeker.model import Assignment, Giver, Job, Now, Task
 from seeker.placement import Offer, Refused, consider
@@ -24,7 +25,7 @@ JOBS_PER_SHARE = 100
 """Tasks that a job begins when it is its turn: one for so many jobs that wait. Among hundreds of
 them nobody sees who was a task ahead, and every job that begins any is written down."""
 
-WAITS = "waits for a giver that has not tried it and can take it"
+WAITS = "; waits for a giver that can take it"
 
 EXPLAINED_EVERY_S = 2.0
 LOOKED_AT_PER_S = 2_000
@@ -174,6 +175,7 @@ class Placer:
         task.assignments.append(assignment)
         task.forget_refusals()
         task.wanted -= 1
+        task.reason = task.reason.removesuffix(WAITS)
         self._check(task, giver)
         task.stuck_since = None
         self._ledger.stuck.discard(task)
@@ -200,18 +202,25 @@ class Placer:
 
     def _note_waiting(self, task: Task) -> None:
         if task.assignments and not any(task.live) and not task.reason.endswith(WAITS):
-            task.reason = f"{task.reason}; {WAITS}"
+            task.reason += WAITS
             self._ledger.changes.touch(task)
 
     def _note_stuck(self, task: Task, now: Now) -> None:
         """Remember since when a disagreement has nobody left to ask."""
-        stuck = len(task.votes) >= task.job.spec.agreement.quorum and not self._may_come(task, now)
-        if not stuck:
+        if not (self._disagree(task) and not self._may_come(task, now)):
             task.stuck_since = None
             self._ledger.stuck.discard(task)
         elif task.stuck_since is None:
             task.stuck_since = now.monotonic
             self._ledger.stuck.add(task)
+
+    def _disagree(self, task: Task) -> bool:
+        """Those of its votes that came. While they agree, it waits for more."""
+        if is_probe(task):
+            return bool(task.votes)
+        enough = len(task.votes) >= task.job.spec.agreement.quorum
+        equal = equality_of(task)
+        return enough or any(not equal(task.votes[0], vote) for vote in task.votes[1:])
 
     def _may_come(self, task: Task, now: Now) -> bool:
         """Whether some member that has not tried the task could take it sooner or later."""

@@ -39,11 +39,16 @@ def judge(task: Task, live: int, rules: Agreement) -> Verdict:
     for vote in task.votes:
         if right(task, vote):
             return Decided(chosen=vote, reason=f"{vote.giver_id} gave the known answer")
-    wrong = f"{len(task.votes)} votes, none the known answer"
+    wrong = none_right(task)
     left = max(0, rules.max_attempts - task.attempts)
     if not live and not left:
         return Undecidable(reason=f"{wrong}, after {task.attempts} attempts, the most allowed")
     return Undecided(wanted=min(left, max(0, 1 - live)), reason=wrong if task.votes else "no votes")
+
+
+def none_right(task: Task) -> str:
+    """For a person."""
+    return f"{len(task.votes)} votes, none the known answer"
 
 
 def _expected(spec: JobSpec, task_id: str) -> list[Vote]:

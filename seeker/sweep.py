@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,16 @@ def _check_names(names: Sequence[str], where: str) -> None:
 def _text(value: Any, name: str, where: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, (str, int, float)):
+    if not isinstance(value, (str, int, float)) or (
+        isinstance(value, float) and not isfinite(value)
+    ):
         raise SweepError(f"{where}: {name} is {json.dumps(value)[:80]}: write text or a number")
-    return str(value)
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SweepError(f"{where}: {name} is no text: {error}") from error
+    return text
 
 
 def part_of(spec: JobSpec, chosen: Sequence[int]) -> Mapping[str, Any]:

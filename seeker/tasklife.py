@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import median
 
 import structlog
@@ -191,6 +192,10 @@ class TaskLife:
         waits_for = []
         for one, other in list(comparing.unknown(task.votes, task.comparisons)):
             job_id = comparing.job_id(task, one, other)
+            unanswered = self._ledger.unanswered.pop(job_id, None)
+            if unanswered is not None:
+                self._not_compared(task, unanswered)
+                return True
             ended = self._ledger.ended(job_id)
             if ended is not None:
                 task.comparisons[comparators.pair_of(one, other)] = comparing.agree(ended)
@@ -207,6 +212,14 @@ class TaskLife:
             self._ledger.changes.touch(task)
         return bool(waits_for)
 
+    def _not_compared(self, task: Task, reason: str) -> None:
+        """Whether its results agree is not known, so none is believed."""
+        image = task.job.spec.agreement.comparison.image
+        task.reason = f"the comparator {image} said nothing of {len(task.votes)} results: {reason}"
+        self._finish(task, TaskState.FAILED)
+        for assignment in task.live:
+            self._ledger.changes.withdraw(assignment)
+
     def compared(self, task: Task, now: Now) -> None:
         """A comparison has ended that the task waited for."""
         self.review(task, now)
@@ -215,11 +228,16 @@ class TaskLife:
 
     def _arbitrate(self, task: Task, why: str, now: Now) -> None:
         """The last word on votes that do not agree, as nobody can be asked any more."""
+        if probes.is_probe(task):
+            task.reason = f"{probes.none_right(task)}, and {why}"
+            self._finish(task, TaskState.FAILED)
+            return
         rules = task.job.spec.agreement
         equal = equality_of(task)
         verdict = agreement.judge(task.votes, 0, rules.max_attempts, rules, equal)
-        if isinstance(verdict, Decided):  # Only strangers agree, and nobody else is there.
-            self._decide(task, verdict, now)
+        if isinstance(verdict, Decided):
+            reason = f"{verdict.reason}; none of them is trusted, and {why}"
+            self._decide(task, replace(verdict, reason=reason), now)
             return
         cause = f"{len(task.votes)} results disagree and {why}"
         if rules.on_disagreement == "fail":
@@ -288,6 +306,8 @@ class TaskLife:
         self._ledger.queue(task, now.monotonic + pause * self._ledger.random.uniform(0.5, 1.5))
 
     def _finish(self, task: Task, state: TaskState) -> None:
+        if task.job.id in self._ledger.comparisons and not comparing.answered(task):
+            self._ledger.unanswered[task.job.id] = task.reason
         task.become(state)
         task.wanted = 0
         self._ledger.stuck.discard(task)
@@ -358,6 +378,8 @@ class TaskLife:
         if job.started_all:
             return
         job.withdrawn = withdrawal
+        if job.id in self._ledger.comparisons:
+            self._ledger.unanswered[job.id] = withdrawal.reason
         rest = job.start_all()
         job.counts[TaskState.PENDING] -= rest
         job.counts[withdrawal.state] += rest

@@ -84,6 +84,8 @@ def giver(document: Document) -> dict[str, Any]:
     state, reason = beat["state"], beat["state_reason"]
     if not document["member"]:
         state, reason = "purged", ""
+    elif document["session"] is None:
+        state, reason = "unreachable", "the broker has no queue of its any more"
     elif cordon is not None:
         state, reason = cordon["kind"], cordon["reason"]
     return {
@@ -167,7 +169,7 @@ def print_task(item: dict[str, Any]) -> None:
         state=coloured(item["state"]),
         why=item["reason"],
         chosen=item["chosen"] or "-",
-        under_review=f"by {item['review']}: see `seeker votes`" if item["review"] else "",
+        reviewed=f"by {item['review']}: see `seeker votes`" if item["review"] else "",
         rounds=rounds if item["rounds"] > 1 else "",
     )
     if not item["assignments"]:

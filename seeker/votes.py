@@ -7,8 +7,9 @@ from typing import Any
 import click
 from rich.text import Text
 
+from schemas import identifiers
 from schemas.job import JobSpec
-from schemas.states import TaskState
+from schemas.states import Outcome, TaskState
 from seeker import comparators, documents, view
 from seeker.agreement import Vote
 from seeker.comparators import Equality
@@ -40,6 +41,8 @@ def evidence(task: Document, spec: JobSpec, review: Document | None) -> dict[str
         "reason": task["reason"],
         "review": None if review is None else _review(task, review, equal),
         "quorum": rules.quorum,
+        "adaptive": rules.adaptive,
+        "known": spec.known.get(str(identifiers.index_of(task["_id"]))),
         "compared_by": rules.comparison.model_dump(),
         "votes": [
             {
@@ -55,7 +58,7 @@ def evidence(task: Document, spec: JobSpec, review: Document | None) -> dict[str
         "late": [
             {"assignment_id": each["assignment_id"], "giver_id": each["giver_id"]}
             for each in task["assignments"]
-            if each["late"]
+            if each["late"] and each["outcome"] != Outcome.CANCELLED
         ],
     }
 
@@ -65,10 +68,11 @@ def print_evidence(item: dict[str, Any]) -> None:
         task=item["task_id"],
         state=view.coloured(item["state"]),
         compared=_compared(item["compared_by"]),
-        quorum="one trusted giver, believed alone" if item["alone"] else str(item["quorum"]),
+        known=item["known"] or "",
+        quorum=_quorum(item),
         chosen=item["chosen"] or "none",
         why=item["reason"],
-        under_review=f"{item['review']['finding']}, by {item['review']['task_id']}"
+        reviewed=f"{item['review']['finding']}, by {item['review']['task_id']}"
         if item["review"]
         else "",
         late=", ".join(f"{each['giver_id']} ({each['assignment_id']})" for each in item["late"]),
@@ -117,6 +121,15 @@ def _shown(vote: Vote) -> dict[str, Any]:
         "exit_code": vote.exit_code,
         "digest": vote.digest,
     }
+
+
+def _quorum(item: dict[str, Any]) -> str:
+    if item["known"] is not None:
+        return "one that gives the known answer"
+    if item["alone"]:
+        return "one trusted giver, believed alone"
+    quorum = item["quorum"]
+    return f"{quorum}, or {quorum + 1} of whom none is trusted" if item["adaptive"] else str(quorum)
 
 
 def _compared(by: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from runtime.command_line import async_command, json_option, print_json
 from schemas import identifiers
 from schemas.job import JobSpec
 from schemas.states import TaskState
-from seeker import documents, explanation, view
+from seeker import comparing, documents, explanation, view
 from seeker.catalogue import Catalogue
 from seeker.commands.arguments import client, work_argument
 from seeker.commands.job_options import job_options, spec_of
@@ -52,6 +52,9 @@ async def explain(identifier: str, as_json: bool) -> None:
     any_left = shown is not None or document["counts"][TaskState.PENDING.value] > 0
     waits = any_left and explanation.waits(task) and not job.state.final
     remedy = _remedy(found, blocking, led=led) if waits else ""
+    comparison = next(iter(comparing.job_ids([task])), None)
+    if comparison is not None:
+        remedy = f"none: its results are being compared, see `seeker explain {comparison}`"
     item = view.task(shown) if shown is not None else None
     if as_json:
         about = item or {"job_id": job.id, "state": job.state, "reason": job.waiting_reason}
@@ -84,7 +87,7 @@ async def plan(as_json: bool, **options: Any) -> None:
     async with seeker.store() as store:
         found = await _explain(store, spec, ())
         led = (await store.lease()).valid
-    first = found.first(spec.agreement.replicas)
+    first = [] if found.short else found.first(spec.agreement.replicas)
     remedy = "" if found.offers and led and not found.short else _remedy(found, (), led=led)
     if as_json:
         document = {"tasks": spec.count, "first": first, "remedy": remedy or None}

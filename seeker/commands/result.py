@@ -22,6 +22,7 @@ from schemas.states import TaskState
 from seeker.catalogue import Catalogue
 from seeker.client import Client
 from seeker.commands.arguments import client, work_argument
+from seeker.documents import Document
 from seeker.votes import evidence, print_evidence
 
 
@@ -39,6 +40,7 @@ async def result(identifier: str, as_json: bool) -> None:
         if identifiers.is_job_id(identifier):
             identifier = await only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
+        review = await _review(seeker, store, task)
     if task["chosen"] is None:
         tried = " (`channel results` shows what each try brought)" if task["assignments"] else ""
         raise Failed(
@@ -55,6 +57,12 @@ async def result(identifier: str, as_json: bool) -> None:
             click.echo(f"{found['outcome']}: {found['reason']}", err=True)
         if task["disputed"]:
             click.echo(task["reason"], err=True)
+        if review is not None:
+            click.echo(
+                f"its giver was caught lying later, and this was run again by {review['task_id']}: "
+                f"{review['finding']} (`seeker votes {identifier}`)",
+                err=True,
+            )
         if found["files"]:
             click.echo(
                 f"{len(found['files'])} output files: `seeker fetch {identifier} -o FOLDER`",
@@ -78,10 +86,22 @@ async def votes(identifier: str, as_json: bool) -> None:
         if identifiers.is_job_id(identifier):
             identifier = await only_task(seeker, store, identifier)
         task = await seeker.task(store, identifier)
-        job = await seeker.job(store, identifiers.job_of(identifier))
-        review = await store.task(task["review"]) if task.get("review") else None
-    found = evidence(task, JobSpec.model_validate_json(job["spec"]), review)
+        found = await _evidence(seeker, store, task)
     print_json(found) if as_json else print_evidence(found)
+
+
+async def _evidence(seeker: Client, store: Catalogue, task: Document) -> dict[str, Any]:
+    job = await seeker.job(store, task["job_id"])
+    review = await store.task(task["review"]) if task.get("review") else None
+    return evidence(task, JobSpec.model_validate_json(job["spec"]), review)
+
+
+async def _review(seeker: Client, store: Catalogue, task: Document) -> dict[str, Any] | None:
+    """What others say of it, where they were asked."""
+    if not task.get("review"):
+        return None
+    review: dict[str, Any] | None = (await _evidence(seeker, store, task))["review"]
+    return review
 
 
 async def only_task(seeker: Client, store: Catalogue, job_id: str) -> str:

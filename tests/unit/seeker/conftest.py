@@ -102,8 +102,9 @@ class World:
         outcome: Outcome = Outcome.SUCCEEDED,
         comparable: str | None = None,
         image_digest: str | None = None,
+        exit_code: int = 0,
     ) -> None:
-        result = self.result(assignment, digest, outcome, comparable, image_digest)
+        result = self.result(assignment, digest, outcome, comparable, image_digest, exit_code)
         self.scheduler.stored([result], self.now)
 
     def result(
@@ -113,6 +114,7 @@ class World:
         outcome: Outcome = Outcome.SUCCEEDED,
         comparable: str | None = None,
         image_digest: str | None = None,
+        exit_code: int = 0,
     ) -> StoredResult:
         return StoredResult(
             result_id=identifiers.result_id(assignment.id, assignment.giver_id),
@@ -121,7 +123,7 @@ class World:
             job_id=assignment.task.job.id,
             giver_id=assignment.giver_id,
             outcome=outcome,
-            exit_code=0,
+            exit_code=exit_code,
             reason="",
             digest=digest,
             comparable=comparable,

@@ -44,6 +44,7 @@ def equal(by: Any, one: str, other: str, **tolerance: float) -> bool:
         ("[" * 8000, "[" * 7999, False),
         ("1e400", "2e400", False),
         ("Infinity", "Infinity ", True),
+        ('{"a": 1, "a": 2}', '{"a": 2}', False),
     ],
 )
 def test_json_within_a_tolerance(one: str, other: str, same: bool) -> None:

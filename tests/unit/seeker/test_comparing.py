@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from schemas.comparison import Comparison
 from schemas.job import Agreement, ContainerSpec, JobSpec
 from schemas.states import Outcome, TaskState
@@ -133,3 +135,45 @@ def _resumed(task: Task) -> Job:
     job.counts[TaskState.PENDING] -= 1
     job.counts[again.state] += 1
     return job
+
+
+@pytest.mark.parametrize("ends", ["no result", "no image", "no command", "cancelled"])
+def test_where_the_comparator_cannot_be_run_the_task_fails_and_says_so(
+    world: World, ends: str
+) -> None:
+    task = begin(world, "x", "y")
+    (comparator,) = comparators(world)
+    match ends:
+        case "no result":
+            while comparator:
+                world.report(comparator, None, Outcome.INFRASTRUCTURE_ERROR)
+                world.pass_time(120)
+                world.join(*GIVERS)
+                comparator = next(iter(comparators(world)), None)
+        case "no image":
+            world.report(comparator, "missing", Outcome.IMAGE_ERROR)
+        case "no command":
+            world.report(comparator, "127", Outcome.FAILED, exit_code=127)
+        case "cancelled":
+            world.command("cancel", comparator.task.job.id)
+            world.report(comparator, None, Outcome.CANCELLED)
+    world.turn()
+    assert (task.state, task.chosen) == (TaskState.FAILED, None)
+    assert task.reason.startswith("the comparator compare:1 said nothing of 2 results: ")
+    assert task.job.state is TaskState.FAILED
+
+
+def test_no_giver_of_an_owner_that_voted_compares(world: World) -> None:
+    world.join("alice-1", "alice-2", owner="alice")
+    world.join("bob-1", owner='"bob"\n')
+    spec = JobSpec(
+        container=ContainerSpec(image="image"),
+        agreement=Agreement(replicas=2, quorum=2, comparison=BY_IMAGE),
+    )
+    world.submit_spec(spec)
+    for assignment in world.dispatched():
+        world.report(assignment, assignment.giver_id, comparable=assignment.giver_id)
+    assert not comparators(world)
+    world.join("carol-1", owner="carol")
+    (comparator,) = comparators(world)
+    assert comparator.giver_id == "carol-1"

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.heartbeat import Platform
 from schemas.job import Agreement, ContainerSpec, JobSpec, Placement
-from schemas.states import TaskState
+from schemas.states import Outcome, TaskState
 from seeker import documents, images, rendering
 from tests.unit.seeker.conftest import World
 
@@ -110,3 +110,51 @@ def test_an_image_that_no_registry_has_is_not_pinned_nor_one_giver_believed(worl
     (only,) = world.dispatched()
     world.report(only, image_digest=f"image@{DIGEST}")
     assert (first.task.job.pinned_image, only.task.job.pinned_image) == ("", "")
+
+
+def test_votes_that_disagree_do_not_wait_for_a_quorum_that_nobody_is_left_for(
+    world: World,
+) -> None:
+    world.join("g1", "g2", "g3", interval_s=3600.0)
+    world.submit(replicas=3, quorum=3, on_disagreement="fail")
+    first, second, third = world.dispatched()
+    world.report(first, "x")
+    world.report(second, "y")
+    world.report(third, None, Outcome.INFRASTRUCTURE_ERROR)
+    world.command("quarantine", third.giver_id)
+    world.turn()
+    world.pass_time(60)
+    assert first.task.state is TaskState.FAILED
+    assert first.task.reason.startswith("2 results disagree and no other giver is there to ask")
+
+
+def test_votes_that_agree_wait_for_the_rest_of_their_quorum(world: World) -> None:
+    world.join("g1", "g2", "g3", interval_s=3600.0)
+    world.submit(replicas=3, quorum=3)
+    first, second, third = world.dispatched()
+    world.report(first)
+    world.report(second)
+    world.report(third, None, Outcome.INFRASTRUCTURE_ERROR)
+    world.command("quarantine", third.giver_id)
+    world.turn()
+    world.pass_time(60)
+    assert not first.task.state.final
+    world.join("g4", interval_s=3600.0)
+    (fourth,) = world.dispatched()
+    assert "waits for a giver" not in first.task.reason
+    world.report(fourth)
+    assert first.task.state is TaskState.SUCCEEDED
+
+
+def test_where_reputations_weigh_the_same_the_choice_says_that_the_first_was_taken(
+    world: World,
+) -> None:
+    world.join("g1", "g2", interval_s=3600.0)
+    world.submit(replicas=2, quorum=2)
+    first, second = world.dispatched()
+    world.report(second, "y")
+    world.report(first, "x")
+    world.turn()
+    world.pass_time(60)
+    assert first.task.chosen == f"{second.id}@{second.giver_id}"
+    assert "the reputations weigh the same, and it was stored first" in first.task.reason

@@ -294,6 +294,13 @@ def test_a_giver_is_shown_as_the_operator_left_it(world: World) -> None:
     assert shown(member=False) == "purged"
 
 
+def test_a_giver_whose_queue_is_gone_is_not_shown_as_ready(world: World) -> None:
+    world.join("g1")
+    world.scheduler.gone("g1", "session", world.now)
+    giver = view.giver({**documents.giver(world.fleet.givers["g1"]), "_id": "g1"})
+    assert giver["state"] == "unreachable"
+
+
 def test_a_task_that_too_few_owners_could_agree_on_is_told_apart(world: World) -> None:
     world.join("a1", "a2", owner="alice")
     asked = spec().model_copy(update={"agreement": Agreement(replicas=2, quorum=2)})

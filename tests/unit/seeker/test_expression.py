@@ -50,4 +50,16 @@ def test_a_nest_of_loops_is_refused(dot: str, bracket: str) -> None:
 
 
 def test_a_label_that_the_sample_lacks_is_no_mistake() -> None:
-    assert not expression.problem(Placement(require="labels.zone == 'eu'"))
+    assert not expression.problem(Placement(require="labels.zone == 'eu' && int(labels.rack) > 3"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Placement(prefer="labels.zone == 'eu'"),
+        Placement(prefer="labels['zone']"),
+        Placement(require="labels.zone"),
+    ],
+)
+def test_what_yields_the_wrong_kind_whatever_the_label_is_refused(asked: Placement) -> None:
+    assert "it must yield" in expression.problem(asked)

@@ -102,3 +102,17 @@ def test_a_part_of_a_job_keeps_what_is_known_of_it() -> None:
     whole = spec().model_copy(update={"count": 10, "known": {"3": "x", "7": "y"}})
     fields = {**dict(whole), **sweep.part_of(whole, [5, 7])}
     assert JobSpec.model_validate(fields).known == {"1": "y"}
+
+
+def test_where_nobody_else_is_there_to_ask_it_fails_whoever_agrees(world: World) -> None:
+    world.join("g1", "g2", interval_s=3600.0)
+    world.submit_spec(spec())
+    for _ in range(2):
+        probe = probe_of(world)
+        answer(world, probe, "41\n")
+    world.turn()
+    world.pass_time(60)
+    assert (probe.task.state, probe.task.chosen) == (TaskState.FAILED, None)
+    assert probe.task.reason == (
+        "2 votes, none the known answer, and no other giver is there to ask"
+    )
