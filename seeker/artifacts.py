@@ -132,6 +132,9 @@ async def _download(url: str, target: Path) -> None:
             with target.open("wb") as file:
                 async for piece in response.aiter_bytes(1 << 20):
                     await asyncio.to_thread(file.write, piece)
+    except httpx.HTTPStatusError as error:
+        answer = f"{error.response.status_code} {error.response.reason_phrase}"
+        raise UserError(f"input {url} cannot be fetched: the answer is {answer}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UserError(
             f"input {url} cannot be fetched: {error or type(error).__name__}"

@@ -59,7 +59,7 @@ def parse(text: str, base: Path) -> Source:
             what = "is neither file nor folder" if place.exists() else "does not exist"
             raise SourceError(f"input {origin!r} {what}: write FILE, FOLDER or URL, with :PATH")
         found = Source(str(place.absolute()), named)
-        name = named or place.resolve().name
+        name = named or (place.name if place.name not in ("", "..") else place.resolve().name)
     try:
         return Source(found.origin, relative_path(name))
     except ValueError as error:

@@ -19,6 +19,7 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "maps" / "deep").mkdir(parents=True)
     (tmp_path / "maps" / "deep" / "b.txt").write_text("b")
     (tmp_path / "maps" / "a.txt").write_text("a")
+    (tmp_path / "latest").symlink_to("scene.json")
     return tmp_path
 
 
@@ -29,6 +30,8 @@ def here(tmp_path: Path) -> Path:
         ("scene.json:data/in.json", "{}/scene.json", "data/in.json"),
         ("with:colon", "{}/with:colon", "with:colon"),
         ("maps", "{}/maps", "maps"),
+        ("maps/..", "{}/maps/..", "{}"),
+        ("latest", "{}/latest", "latest"),
         ("maps/:textures", "{}/maps", "textures"),
         ("https://host:8080/a/b.csv", "https://host:8080/a/b.csv", "b.csv"),
         ("https://host:8080/a/b.csv:in/c.csv", "https://host:8080/a/b.csv", "in/c.csv"),
@@ -36,7 +39,7 @@ def here(tmp_path: Path) -> Path:
     ],
 )
 def test_an_input_has_an_origin_and_a_place(here: Path, text: str, origin: str, path: str) -> None:
-    assert parse(text, here) == Source(origin.format(here), path)
+    assert parse(text, here) == Source(origin.format(here), path.format(here.name))
 
 
 @pytest.mark.parametrize(
