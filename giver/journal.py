@@ -46,6 +46,7 @@ KEEP_S = 24 * 3600.0
 """Confirmed results and cancels are kept so many and so long, to answer repeats."""
 _PRUNE_INTERVAL_S = 5.0
 _CHECKPOINT_PAGES = 4_000
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _LOCK_WAIT_S = 5.0
 """Nobody else writes here, but somebody may look."""
 
@@ -277,10 +278,13 @@ class Journal:
         connection.execute("DELETE FROM cancels WHERE told_at < ?", (now - KEEP_S,))
 
     def _explain(self, error: Exception) -> JournalError:
-        failure = JournalError(
-            f"the journal {self._path} cannot be used ({error}): "
-            "see to free space and permissions there"
+        damaged = getattr(error, "sqlite_errorcode", None) in _DAMAGED
+        remedy = (
+            "it is damaged: move it away to go on without what it holds of tasks and results"
+            if damaged
+            else "see to free space and permissions there"
         )
+        failure = JournalError(f"the journal {self._path} cannot be used ({error}): {remedy}")
         failure.__cause__ = error
         return failure
 

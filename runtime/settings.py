@@ -102,7 +102,8 @@ class ServiceSettings(BaseSettings):
             if problem["type"] == "missing":
                 lines.append(f"{name} is not set: export it, or start a local stack with `make up`")
             else:
-                lines.append(f"{name}={problem['input']!r} does not fit: {problem['msg']}")
+                said = problem["msg"].removeprefix("Value error, ")  # One of our own.
+                lines.append(f"{name}={problem['input']!r} does not fit: {said}")
         return "\n".join(lines)
 
 
