@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 
 from benchmarks.infrastructure import Infrastructure, infrastructure
-from benchmarks.placement_decisions import alternating, bytes_of_a_job
+from benchmarks.placement_decisions import bytes_of_a_job, costs_of_decisions
 from benchmarks.placement_goals import Figure, print_figures
 from benchmarks.placement_seeker import Backlog, Load, backlog, heartbeats, kept_backlog
+from benchmarks.tasks import alternating
 from deploy.local.progress import OnConsole, Progress
 from runtime.logs import configure_logging
 
@@ -95,7 +96,7 @@ def measure_decisions(progress: Progress, rounds: int, count: int) -> Measured:
     document: dict[str, Any] = {}
     for full, what in ((True, "full"), (False, "half empty")):
         with progress.step(f"decisions in a fleet that is {what}"):
-            costs = alternating(FLEETS, full=full, rounds=rounds, decisions=count)
+            costs = costs_of_decisions(FLEETS, full=full, rounds=rounds, decisions=count)
         document[what] = {givers: [c.document() for c in costs[givers]] for givers in FLEETS}
         each = {givers: _median(costs[givers], lambda c: c.decision) for givers in FLEETS}
         figures += [
@@ -144,13 +145,17 @@ def _measure_backlogs(
 ) -> Measured:
     short: list[Load] = []
     whole: list[Backlog] = []
-    for number in range(1, rounds + 1):
-        with progress.step(f"backlog of {SHORT_BACKLOG:,}, round {number}"):
-            short.append(
-                kept_backlog(infra, tasks=SHORT_BACKLOG, each=SHORT_BACKLOG, seconds=seconds)
-            )
-        with progress.step(f"backlog of {BACKLOG:,} in one job, round {number}"):
-            whole.append(backlog(infra, jobs=1, tasks=BACKLOG, seconds=seconds))
+    sides: dict[str, Callable[[], None]] = {
+        f"{SHORT_BACKLOG:,}": lambda: short.append(
+            kept_backlog(infra, tasks=SHORT_BACKLOG, each=SHORT_BACKLOG, seconds=seconds)
+        ),
+        f"{BACKLOG:,} in one job": lambda: whole.append(
+            backlog(infra, jobs=1, tasks=BACKLOG, seconds=seconds)
+        ),
+    }
+    for side, number in alternating(sides, rounds):
+        with progress.step(f"backlog of {side}, round {number}"):
+            sides[side]()
     with progress.step(f"backlog of {BACKLOG:,} in 10,000 jobs"):
         many = backlog(infra, jobs=10_000, tasks=BACKLOG // 10_000, seconds=seconds)
     pairs = list(zip(short, whole, strict=True))
@@ -215,10 +220,11 @@ def _measure_singles(
 ) -> Measured:
     """Jobs of one task, all different. New ones come in for those that end, however many wait."""
     loads: dict[int, list[Load]] = {waiting: [] for waiting in (SHORT_BACKLOG, *SINGLE_BACKLOGS)}
-    for number in range(1, rounds + 1):
-        for waiting, found in loads.items():
-            with progress.step(f"backlog of {waiting:,} jobs of one task, round {number}"):
-                found.append(kept_backlog(infra, tasks=waiting, each=1, seconds=seconds))
+    sides = {f"{waiting:,}": waiting for waiting in loads}
+    for side, number in alternating(sides, rounds):
+        waiting = sides[side]
+        with progress.step(f"backlog of {side} jobs of one task, round {number}"):
+            loads[waiting].append(kept_backlog(infra, tasks=waiting, each=1, seconds=seconds))
     with progress.step("memory of jobs of one task"):
         each = bytes_of_a_job(SINGLES)
     figures = [Figure(name="memory for a waiting job", value=each, unit="bytes", at_most=1024)]

@@ -157,7 +157,7 @@ class Simulation:
         )
 
 
-def alternating(
+def costs_of_decisions(
     fleets: Sequence[int], *, full: bool, rounds: int, decisions: int
 ) -> dict[int, list[Cost]]:
     """What a decision costs in the long run, by size of the fleet and round.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -85,6 +86,7 @@ class SeekerOnly:
         self._children: list[Child] = []
 
     def __enter__(self) -> Self:
+        os.sync()  # What earlier runs left to be written is none of this one's business.
         try:
             self.seeker = self._start_seeker()
             self.givers = self._child(
