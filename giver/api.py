@@ -65,7 +65,12 @@ def create_app(service: GiverService) -> FastAPI:
         try:
             service.steward.say(Word(asked=said.asked, until=until))
         except OSError as error:
-            raise HTTPException(507, f"cannot be written down: {error}") from error
+            holds = (
+                "does not hold" if said.asked == "open" else "holds until the giver is restarted"
+            )
+            raise HTTPException(
+                507, f"it {holds}, as it cannot be written down: {error}"
+            ) from error
         return service.standing()
 
     return app

@@ -51,6 +51,14 @@ class Data:
         self._cache.close()
         await self._transfers.close()
 
+    async def check(self) -> None:
+        """Whether files can be kept here.
+
+        Raises:
+            OSError
+        """
+        await asyncio.to_thread(_try_out, self._tasks)
+
     async def prepare(self, assignment: Assignment) -> tuple[Mount, ...]:
         """Bring its inputs, and make the place for its outputs.
 
@@ -160,6 +168,13 @@ class Data:
 
     def _folder(self, assignment: Assignment) -> Path:
         return self._tasks / assignment.assignment_id
+
+
+def _try_out(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    tried = folder / ".tried"
+    tried.mkdir(exist_ok=True)
+    tried.rmdir()
 
 
 def _unpack(archive: Path, target: Path, most: int) -> int:

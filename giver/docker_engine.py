@@ -117,7 +117,12 @@ class DockerEngine:
         def work() -> Exit:
             with translated("follow the container"):
                 return self._followers.follow(
-                    self._client(), container, output, started, self._parent.name
+                    self._client(),
+                    container,
+                    output,
+                    started,
+                    self._parent.name,
+                    self._settings.output_limit,
                 )
 
         return await self._following.run(work)
@@ -320,13 +325,21 @@ class DockerEngine:
             listed = self._client().containers(
                 all=True, filters={"label": f"{GIVER_LABEL}={self._giver_id}"}
             )
-        return [
-            Container(
-                id=item["Id"],
-                assignment_id=item["Labels"].get(ASSIGNMENT_LABEL, ""),
-                created_at=float(item["Created"]),
-                fresh=item["State"] == "created",
-                gpus=tuple(map(int, filter(None, item["Labels"].get(GPUS_LABEL, "").split(",")))),
+        found = []
+        for item in listed:
+            labels = item["Labels"]
+            assignment_id = labels.get(ASSIGNMENT_LABEL, "")
+            # An image may have such labels, too, whoever runs it.
+            if f"/{container_name(self._giver_id, assignment_id)}" not in (item["Names"] or ()):
+                continue
+            numbers = labels.get(GPUS_LABEL, "").split(",")
+            found.append(
+                Container(
+                    id=item["Id"],
+                    assignment_id=assignment_id,
+                    created_at=float(item["Created"]),
+                    fresh=item["State"] == "created",
+                    gpus=tuple(int(number) for number in numbers if number.isdecimal()),
+                )
             )
-            for item in listed
-        ]
+        return found

@@ -26,6 +26,7 @@ from giver.engine import (
     CreateAgain,
     EngineUnavailable,
     Exit,
+    ImageUnusable,
 )
 from giver.output import FrameParser, Output
 
@@ -38,6 +39,10 @@ _EXIT_POLL_S = 0.01
 _LATE_OOM_S = 0.2
 """Docker may learn that memory ran out just after it learned of the exit."""
 _SIGKILLED = 137
+_LOGGED_AROUND_LINE = 100
+_LOGGED_FOR_BYTE = 6
+"""Bytes of JSON in Docker's log, at the most: beside a line, and for each byte of it."""
+_NO_SUCH_USER = ("unable to find user", "unable to find group", "no matching entries in")
 
 
 class Followers:
@@ -60,9 +65,13 @@ class Followers:
         container: Container,
         output: Output,
         started: Callable[[float], None],
-        cgroup_parent: str = "",
+        cgroup_parent: str,
+        log_bytes: int,
     ) -> Exit:
-        """See `Engine.follow`; docker-py's exceptions are the caller's to translate."""
+        """See `Engine.follow`; docker-py's exceptions are the caller's to translate.
+
+        `log_bytes`: of the log's files, each; when one is full, an older one may be gone.
+        """
         usage = CgroupReader(container.id, cgroup_parent)
         attach = container.fresh
         if not attach:
@@ -73,8 +82,8 @@ class Followers:
         if attach:
             self._run_attached(client, container.id, output, started, usage)
         state = self._exited(client, container.id, usage)
-        if not attach:
-            _read_log(client, container.id, output)
+        whole = attach or _read_log(client, container.id, output) < log_bytes
+        doubtful = not attach and (output.stdout.doubtful or output.stderr.doubtful)
         return Exit(
             code=int(state["ExitCode"]),
             out_of_memory=bool(state["OOMKilled"]) or usage.oom_kills > 0,
@@ -83,7 +92,7 @@ class Followers:
             cpu_s=usage.cpu_s,
             peak_memory_bytes=usage.peak_memory_bytes,
             traffic=usage.traffic,
-            exact_output=attach or not (output.stdout.doubtful or output.stderr.doubtful),
+            exact_output=whole and not doubtful,
         )
 
     def _run_attached(
@@ -118,6 +127,8 @@ class Followers:
         if "docker-init" in text:
             self._on_init_missing()
             raise CreateAgain(text) from error
+        if any(said in text for said in _NO_SUCH_USER):
+            raise ImageUnusable(text) from error
         code = int(client.inspect_container(container_id)["State"]["ExitCode"])
         if code in (126, 127):
             raise CommandNotRunnable(text.rpartition("process: ")[2], code) from error
@@ -178,8 +189,11 @@ class Followers:
             raise EngineUnavailable("this giver is stopping")
 
 
-def _read_log(client: APIClient, container_id: str, output: Output) -> None:
-    """The log of a container that has ended, as far as the output's limit goes."""
+def _read_log(client: APIClient, container_id: str, output: Output) -> int:
+    """The log of a container that has ended, as far as the output's limit goes.
+
+    Returns how many bytes its files may have had for that, at the most.
+    """
     url = f"{client.base_url}/v{client.api_version}/containers/{container_id}/logs"
     parser = FrameParser(output)
     with client.get(url, params={"stdout": 1, "stderr": 1}, stream=True) as response:
@@ -187,7 +201,8 @@ def _read_log(client: APIClient, container_id: str, output: Output) -> None:
         for chunk in response.iter_content(_READ_BYTES):
             parser.feed(chunk)
             if output.exceeded:
-                return
+                break
+    return parser.frames * _LOGGED_AROUND_LINE + parser.size * _LOGGED_FOR_BYTE
 
 
 def _timestamp(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import structlog
@@ -137,7 +138,7 @@ class DockerImages:
         if self._noted is not None and image.id not in before:
             self._noted.pulled(reference, image.id)
             await self._calls.run(self._noted.save)
-        return Image(id=image.id, digest=image.digest, user=image.user, pull_s=pull_s)
+        return replace(image, pull_s=pull_s)
 
     def _pulled(self, wish: _Wish, pull: asyncio.Task[Image]) -> None:
         del self._pulls[wish]
@@ -167,10 +168,12 @@ class DockerImages:
         # An image may have come from several repositories: of those, the one that was asked for.
         digests = found.get("RepoDigests") or []
         digests.sort(key=lambda name: not reference.startswith(name.partition("@")[0]))
+        config = found.get("Config") or {}
         return Image(
             id=found["Id"],
             digest=digests[0] if digests else found["Id"],
-            user=(found.get("Config") or {}).get("User") or "",
+            user=config.get("User") or "",
+            volumes=tuple(config.get("Volumes") or ()),
         )
 
     def _pull_once(self, wish: _Wish, progress: PullProgress) -> None:

@@ -95,6 +95,8 @@ class Image:
     """As REPOSITORY@DIGEST where a registry has it, else the id."""
     user: str = ""
     """As which the image's containers run unless told otherwise."""
+    volumes: tuple[str, ...] = ()
+    """Folders that Docker would give them on the host's disk, without a limit."""
     pull_s: float = 0.0
     """Seconds that the pull took just now; 0: it was there."""
 

@@ -381,7 +381,8 @@ class Execution:
 
     async def _stop(self, container: Container) -> None:
         """Until Docker has done it; cancelled once the container has ended."""
-        at_once = self._ended_by in (EndedBy.OUTPUT, EndedBy.DISK)
+        # While its owner wants all to stand still, it gets no time to say goodbye.
+        at_once = self._ended_by in (EndedBy.OUTPUT, EndedBy.DISK) or self._frost.wanted
         grace_s = 0 if at_once else self._settings.stop_grace_s
         while True:
             try:

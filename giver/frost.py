@@ -60,6 +60,11 @@ class Frost:
         self._container: Container | None = None
         self._following: asyncio.Task[None] | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """It is to stand still."""
+        return self._wanted
+
     def started(self, container: Container) -> None:
         """It runs from now on."""
         self._container = container

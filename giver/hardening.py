@@ -5,13 +5,18 @@ with a sized `/tmp`, a user other than root, limits on processes, memory (swap i
 no network, an init that reaps and passes signals on, a capped log. Of the host it sees the folders
 made for it: `/in`, read-only, and `/out`. What it asks for beyond that is granted here, as the
 policy of the giver's owner was asked before.
+
+An image asks for things, too: its health check is not run, its volumes are in memory and sized,
+its user counts if it is a number, and its labels are not taken for ours.
 """
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import Any
 
-from giver.engine import Plan
+from giver.engine import ImageUnusable, Plan
 from schemas.job import Grants
 
 GIVER_LABEL = "seekgive.giver"
@@ -21,7 +26,11 @@ GPUS_LABEL = "seekgive.gpus"
 
 _NOBODY = "65534:65534"
 _ROOT = "0:0"
-_ROOT_USERS = ("", "0", "root")
+_OTHER_USER = re.compile(r"([1-9][0-9]{0,8})(?::([1-9][0-9]{0,8}))?")
+"""Numbers alone: who has a name is for a file in the image to say."""
+_TAKEN = ("in", "out", "dev", "proc", "sys")
+"""At the root of every container."""
+_MOST_VOLUMES = 16
 _MIN_CPUS = 0.01
 """Docker accepts no less."""
 _MIN_TMP_BYTES = 64 << 10
@@ -44,6 +53,9 @@ def container_config(
 ) -> dict[str, Any]:
     """The body of Docker's `POST /containers/create`.
 
+    Raises:
+        ImageUnusable: it wants its volumes where they cannot be.
+
     `host_cpus`: Docker refuses more than there are. `log_bytes`: what the log must be able to
     hold, as the output is read from it after a restart of the giver; JSON takes more room than
     the bytes themselves, hence two files. `network`: of those who were granted one.
@@ -56,7 +68,13 @@ def container_config(
         "Image": plan.image.id,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "User": plan.user or _user(plan.image.user, spec.grants),
-        "Labels": {GIVER_LABEL: giver_id, ASSIGNMENT_LABEL: plan.assignment_id},
+        # Each of ours, or the image's own of that name would be taken for it.
+        "Labels": {
+            GIVER_LABEL: giver_id,
+            ASSIGNMENT_LABEL: plan.assignment_id,
+            GPUS_LABEL: ",".join(map(str, plan.gpus)),
+        },
+        "Healthcheck": {"Test": ["NONE"]},
         "AttachStdout": True,
         "AttachStderr": True,
         "NetworkDisabled": True,
@@ -64,7 +82,10 @@ def container_config(
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyRootfs": True,
-            "Tmpfs": {"/tmp": f"rw,nosuid,nodev,noexec,mode=1777,size={tmp_bytes}"},  # noqa: S108
+            "Tmpfs": dict.fromkeys(
+                ("/tmp", *_volumes(plan)),  # noqa: S108
+                f"rw,nosuid,nodev,noexec,mode=1777,size={tmp_bytes}",
+            ),
             "PidsLimit": resources.pids,
             "Memory": resources.memory_bytes,
             "MemorySwap": resources.memory_bytes,
@@ -95,10 +116,8 @@ def container_config(
             {"Name": "fsize", "Soft": resources.disk_bytes, "Hard": resources.disk_bytes}
         ]
     if plan.gpus:
-        numbers = [str(number) for number in plan.gpus]
-        config["Labels"][GPUS_LABEL] = ",".join(numbers)
         config["HostConfig"]["DeviceRequests"] = [
-            {"Driver": "", "DeviceIDs": numbers, "Capabilities": [["gpu"]]}
+            {"Driver": "", "DeviceIDs": [*map(str, plan.gpus)], "Capabilities": [["gpu"]]}
         ]
     if spec.command:
         config["Cmd"] = list(spec.command)
@@ -125,8 +144,24 @@ def _grant(config: dict[str, Any], grants: Grants, network: str) -> None:
         host["Runtime"] = grants.runtime
 
 
+def _volumes(plan: Plan) -> set[str]:
+    paths = {posixpath.normpath("/" + path.lstrip("/")) for path in plan.image.volumes}
+    for path in sorted(paths):
+        if path == "/" or path.split("/")[1] in _TAKEN:
+            raise ImageUnusable(
+                f"image {plan.spec.image} declares a volume at {path}, where a task has something "
+                "else: build it without"
+            )
+    if len(paths) > _MOST_VOLUMES:
+        raise ImageUnusable(
+            f"image {plan.spec.image} declares {len(paths)} volumes, at most {_MOST_VOLUMES} are "
+            "allowed: build it with fewer"
+        )
+    return paths
+
+
 def _user(image_user: str, grants: Grants) -> str:
-    """The image's own user unless that is root.
+    """The image's own user if that is a number other than root's.
 
     The kernel gives capabilities to root only, and a root file system belongs to root.
     """
@@ -134,4 +169,5 @@ def _user(image_user: str, grants: Grants) -> str:
         return _ROOT
     if grants.writable_root:
         return image_user
-    return _NOBODY if image_user.partition(":")[0] in _ROOT_USERS else image_user
+    other = _OTHER_USER.fullmatch(image_user)
+    return f"{other[1]}:{other[2] or other[1]}" if other is not None else _NOBODY

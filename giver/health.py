@@ -18,6 +18,7 @@ class Health:
         self._on_change = on_change
         self._engine: str | None = "Docker was not asked yet"
         self._journal: str | None = None
+        self._data: str | None = None
         self._owner = OPEN
         self._leaving = False
         self._stopping = False
@@ -41,7 +42,8 @@ class Health:
 
     @property
     def trouble(self) -> str | None:
-        return "; ".join(reason for reason in (self._engine, self._journal) if reason) or None
+        reasons = (self._engine, self._journal, self._data)
+        return "; ".join(reason for reason in reasons if reason) or None
 
     @property
     def may_start(self) -> bool:
@@ -63,6 +65,12 @@ class Health:
 
     def journal_works(self) -> None:
         self._journal = self._set(self._journal, None)
+
+    def data_failed(self, reason: str) -> None:
+        self._data = self._set(self._data, reason)
+
+    def data_works(self) -> None:
+        self._data = self._set(self._data, None)
 
     def owner_allows(self, verdict: Verdict) -> None:
         if verdict != self._owner:

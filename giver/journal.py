@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -179,6 +180,7 @@ class Journal:
 
     def _work(self, opened: asyncio.Future[Snapshot]) -> None:
         try:
+            self._keep_to_ourselves()
             with contextlib.closing(
                 sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_WAIT_S)
             ) as connection:
@@ -188,8 +190,14 @@ class Journal:
                     pass
         except JournalError as error:
             self._answer([(opened, None, error)])
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, OSError) as error:
             self._answer([(opened, None, self._explain(error))])
+
+    def _keep_to_ourselves(self) -> None:
+        """Assignments may hold secrets. SQLite makes its other files as this one is."""
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        for path in self._path.parent.glob(f"{self._path.name}*"):
+            path.chmod(0o600)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")

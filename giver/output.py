@@ -121,6 +121,8 @@ class FrameParser:
         self._stream = STDOUT
         self._missing = 0
         """Bytes of the current frame yet to come."""
+        self.frames = self.size = 0
+        """So far; and bytes in them."""
 
     def feed(self, data: bytes) -> None:
         if self._buffer:
@@ -135,6 +137,8 @@ class FrameParser:
                 self._stream = data[position]
                 self._missing = int.from_bytes(data[position + 4 : position + 8], "big")
                 position += self.HEADER
+                self.frames += 1
+                self.size += self._missing
             piece = data[position : position + self._missing]
             if piece:
                 self._sink.feed(self._stream, piece)

@@ -40,9 +40,16 @@ class OwnerRecord:
     def say(self, word: Word) -> None:
         """
         Raises:
-            OSError: it could not be written, and nothing has changed.
+            OSError: it could not be written. A word that allows more does not hold then; any other
+                does, until the giver is restarted.
         """
-        self._write(self._kept.model_copy(update={"asked": word.asked, "until": word.until}))
+        kept = self._kept.model_copy(update={"asked": word.asked, "until": word.until})
+        try:
+            self._write(kept)
+        except OSError:
+            if word.asked != "open":
+                self._kept = kept
+            raise
 
     def frozen(self, now: float | None = None) -> None:
         """All stands still from now on."""

@@ -167,6 +167,8 @@ def parse(text: bytes) -> OwnersPolicy:
     Raises:
         PolicyError: it is no YAML, or a key is unknown or its value wrong.
     """
+    if not text.strip(b" \t\r\n\xef\xbb\xbf\xff\xfe"):
+        raise PolicyError("it is empty: remove it to allow all that a giver has, or write one")
     try:
         values = _left_empty(strict_yaml.load(text))
         if not isinstance(values, dict):

@@ -183,6 +183,7 @@ class GiverService:
             self._runner,
             self._ledger,
             self._journal,
+            self._data,
             self._health,
             self._metrics,
             evictor,

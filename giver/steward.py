@@ -48,11 +48,13 @@ class Steward:
     def say(self, word: Word) -> None:
         """
         Raises:
-            OSError: it could not be written down, and does not hold.
+            OSError: as `OwnerRecord.say`.
         """
-        self._record.say(word)
-        log.info("owner_said", asked=word.asked, until=word.until)
-        self.look()
+        try:
+            self._record.say(word)
+        finally:
+            log.info("owner_said", asked=word.asked, until=word.until)
+            self.look()
 
     async def run(self) -> None:
         """Until cancelled."""

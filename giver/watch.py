@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from giver.data import Data
 from giver.engine import Engine, EngineError, EngineFacts
 from giver.eviction import Evictor
 from giver.health import Health
@@ -31,6 +32,7 @@ class Watch:
         runner: Runner,
         ledger: Ledger,
         journal: Journal,
+        data: Data,
         health: Health,
         metrics: Metrics,
         evictor: Evictor,
@@ -42,6 +44,7 @@ class Watch:
         self._runner = runner
         self._ledger = ledger
         self._journal = journal
+        self._data = data
         self._health = health
         self._metrics = metrics
         self._evictor = evictor
@@ -60,6 +63,7 @@ class Watch:
     async def look(self) -> None:
         """One round; the first that succeeds adopts what an earlier start left."""
         await self._look_at_journal()
+        await self._look_at_data()
         try:
             async with asyncio.timeout(2 * self._settings.docker_check_deadline_s):
                 facts = await self._engine.probe()
@@ -101,6 +105,14 @@ class Watch:
         except JournalError:
             return
         self._health.journal_works()
+
+    async def _look_at_data(self) -> None:
+        try:
+            await self._data.check()
+        except OSError as error:
+            self._health.data_failed(f"tasks' files find no place here: {error}")
+        else:
+            self._health.data_works()
 
     async def _recover(self) -> None:
         adopted, leftover = sort_found(await self._engine.owned(), self._ledger.unfinished)

@@ -219,10 +219,12 @@ async def test_leftovers_are_removed_and_strangers_left_alone(
     image: str,
 ) -> None:
     def sleeper(giver: str) -> str:
+        assignment_id = assign("true").assignment_id
         made = docker_client.create_container(
             image,
             ["sleep", "60"],
-            labels={GIVER_LABEL: giver, ASSIGNMENT_LABEL: assign("true").assignment_id},
+            name=container_name(giver, assignment_id),
+            labels={GIVER_LABEL: giver, ASSIGNMENT_LABEL: assignment_id},
             host_config=docker_client.create_host_config(network_mode="none"),
         )
         docker_client.start(made["Id"])
@@ -253,9 +255,15 @@ async def test_a_late_leftover_is_removed_after_the_grace(
         busy = assign("sleep 4; echo done")
         await desk.dispatch(busy)
         await desk.held(busy, "running")
-        docker_client.create_container(image, ["true"], labels={GIVER_LABEL: settings.id or ""})
-        assert len(containers()) == 2
-        await until(lambda: len(containers()) == 1)
+        giver_id, assignment_id = settings.id or "", assign("true").assignment_id
+        late = docker_client.create_container(
+            image,
+            ["true"],
+            name=container_name(giver_id, assignment_id),
+            labels={GIVER_LABEL: giver_id, ASSIGNMENT_LABEL: assignment_id},
+        )["Id"]
+        assert late in {each["Id"] for each in containers()}
+        await until(lambda: late not in {each["Id"] for each in containers()})
         assert (await desk.result(busy)).outcome is Outcome.SUCCEEDED
 
 

@@ -26,8 +26,11 @@ from schemas.job import GIB, MIB, ContainerSpec, Grants, Resources
 JOB = "01JD0000000000000000000000"
 
 
-def config(user: str = "", host_cpus: float | None = 2.0, **spec: Any) -> dict[str, Any]:
-    plan = Plan("a", Image("sha256:1", None, user), ContainerSpec(image="i:1", **spec))
+def config(
+    user: str = "", host_cpus: float | None = 2.0, volumes: tuple[str, ...] = (), **spec: Any
+) -> dict[str, Any]:
+    image = Image("sha256:1", None, user, volumes)
+    plan = Plan("a", image, ContainerSpec(image="i:1", **spec))
     return container_config("g", plan, init=True, host_cpus=host_cpus, log_bytes=100)
 
 
@@ -47,10 +50,34 @@ def test_a_container_is_hardened() -> None:
 
 @pytest.mark.parametrize(
     ("user", "expected"),
-    [("", "65534:65534"), ("0", "65534:65534"), ("root:root", "65534:65534"), ("app", "app")],
+    [
+        ("", "65534:65534"),
+        ("0", "65534:65534"),
+        ("00", "65534:65534"),
+        ("+0", "65534:65534"),
+        ("root:root", "65534:65534"),
+        ("app", "65534:65534"),
+        ("1000:0", "65534:65534"),
+        ("1000", "1000:1000"),
+        ("1000:27", "1000:27"),
+    ],
 )
 def test_it_never_runs_as_root(user: str, expected: str) -> None:
     assert config(user)["User"] == expected
+
+
+def test_an_images_volumes_are_in_memory_and_its_health_check_is_not_run() -> None:
+    made = config(volumes=("/data", "/data/../cache/", "/tmp"))
+    tmpfs = made["HostConfig"]["Tmpfs"]
+    assert tmpfs.keys() == {"/tmp", "/data", "/cache"}
+    assert len(set(tmpfs.values())) == 1
+    assert made["Healthcheck"] == {"Test": ["NONE"]}
+
+
+@pytest.mark.parametrize("path", ["/", "//", "/out/x", "in", "/x/../dev/shm", "/proc"])
+def test_a_volume_where_a_task_has_something_else_makes_the_image_unusable(path: str) -> None:
+    with pytest.raises(ImageUnusable, match="i:1 declares a volume at /"):
+        config(volumes=(path,))
 
 
 def test_nothing_beyond_that_is_there_unless_granted() -> None:
@@ -65,7 +92,7 @@ def test_nothing_beyond_that_is_there_unless_granted() -> None:
 @pytest.mark.parametrize(
     ("user", "grants", "expected"),
     [
-        ("app", Grants(network=True, runtime="runsc"), "app"),
+        ("1000", Grants(network=True, runtime="runsc"), "1000:1000"),
         ("", Grants(network=True), "65534:65534"),
         ("app", Grants(writable_root=True), "app"),
         ("", Grants(writable_root=True), ""),

@@ -66,4 +66,4 @@ def test_the_container_gets_exactly_those() -> None:
 def test_a_container_without_any_asks_for_none() -> None:
     made = config(())
     assert "DeviceRequests" not in made["HostConfig"]
-    assert GPUS_LABEL not in made["Labels"]
+    assert made["Labels"][GPUS_LABEL] == ""

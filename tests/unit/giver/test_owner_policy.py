@@ -51,7 +51,7 @@ def test_all_tasks_together_get_the_lesser_of_host_and_policy() -> None:
     assert NO_POLICY.cap(has) == has
 
 
-@pytest.mark.parametrize("text", ["", "# nothing yet\n", "grants:\ntask:\nhost:\n", "{}"])
+@pytest.mark.parametrize("text", ["# nothing yet\n", "grants:\ntask:\nhost:\n", "{}"])
 def test_what_is_left_out_stays_as_without_a_policy(text: str) -> None:
     assert parse(text.encode()).of_a_task() == Policy()
 
@@ -78,6 +78,8 @@ def test_a_network_can_be_denied_as_yaml_has_it() -> None:
         ("task: {cpus: 1}\ntask: {cpus: 2}", "'task' is there twice, in line 1 and in line 2"),
         ("[1, 2]", "it holds no policy"),
         ("{", "it is not YAML"),
+        ("", "it is empty: remove it"),
+        (" \n", "it is empty: remove it"),
     ],
 )
 def test_a_wrong_key_is_named_with_what_is_expected(text: str, told: str) -> None:

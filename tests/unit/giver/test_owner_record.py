@@ -35,9 +35,12 @@ def test_a_record_that_cannot_be_read_means_pause(tmp_path: Path) -> None:
     assert OwnerRecord(tmp_path).word.asked == "pause"
 
 
-def test_a_word_that_cannot_be_written_does_not_hold(tmp_path: Path) -> None:
+def test_a_word_that_cannot_be_written_holds_if_it_is_no_leave(tmp_path: Path) -> None:
     record = OwnerRecord(tmp_path)
     (tmp_path / "owner.new").mkdir()
     with pytest.raises(OSError, match="directory"):
         record.say(Word(asked="drain"))
-    assert record.word == Word()
+    assert record.word == Word(asked="drain")
+    with pytest.raises(OSError, match="directory"):
+        record.say(Word(asked="open"))
+    assert record.word == Word(asked="drain")
