@@ -62,15 +62,13 @@ def create_app(service: GiverService) -> FastAPI:
     async def say(said: Said) -> dict[str, Any]:
         """What the owner wants from now on."""
         until = None if said.for_s is None else time.time() + said.for_s
+        word = Word(asked=said.asked, until=until)
         try:
-            service.steward.say(Word(asked=said.asked, until=until))
+            service.steward.say(word)
         except OSError as error:
-            holds = (
-                "does not hold" if said.asked == "open" else "holds until the giver is restarted"
-            )
-            raise HTTPException(
-                507, f"it {holds}, as it cannot be written down: {error}"
-            ) from error
+            holds = service.steward.word == word
+            told = "holds until the giver is restarted" if holds else "does not hold"
+            raise HTTPException(507, f"it {told}, as it cannot be written down: {error}") from error
         return service.standing()
 
     return app

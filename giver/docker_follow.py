@@ -82,7 +82,7 @@ class Followers:
         if attach:
             self._run_attached(client, container.id, output, started, usage)
         state = self._exited(client, container.id, usage)
-        whole = attach or _read_log(client, container.id, output) < log_bytes
+        whole = attach or _read_log(client, container.id, output) < log_bytes or output.exceeded
         doubtful = not attach and (output.stdout.doubtful or output.stderr.doubtful)
         return Exit(
             code=int(state["ExitCode"]),

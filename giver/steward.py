@@ -52,8 +52,8 @@ class Steward:
         """
         try:
             self._record.say(word)
-        finally:
             log.info("owner_said", asked=word.asked, until=word.until)
+        finally:
             self.look()
 
     async def run(self) -> None:

@@ -80,6 +80,8 @@ class Ledger:
         self._ended[job.id] = job.state
         if job.id in self.comparisons:
             self.compared.append(self.comparisons.pop(job.id))
+            if job.withdrawn is not None:
+                self.unanswered[job.id] = job.withdrawn.reason
         if len(self._ended) > ENDED_REMEMBERED:
             self._ended.popitem(last=False)
         return self._dependants.pop(job.id, [])

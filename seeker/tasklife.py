@@ -378,8 +378,6 @@ class TaskLife:
         if job.started_all:
             return
         job.withdrawn = withdrawal
-        if job.id in self._ledger.comparisons:
-            self._ledger.unanswered[job.id] = withdrawal.reason
         rest = job.start_all()
         job.counts[TaskState.PENDING] -= rest
         job.counts[withdrawal.state] += rest

@@ -84,10 +84,10 @@ def giver(document: Document) -> dict[str, Any]:
     state, reason = beat["state"], beat["state_reason"]
     if not document["member"]:
         state, reason = "purged", ""
-    elif document["session"] is None:
-        state, reason = "unreachable", "the broker has no queue of its any more"
     elif cordon is not None:
         state, reason = cordon["kind"], cordon["reason"]
+    elif document["session"] is None:
+        state, reason = "unreachable", "its queue at the broker is gone"
     return {
         "giver_id": document["_id"],
         "state": state,

@@ -162,3 +162,16 @@ async def test_memory_stays_flat_whatever_is_written(
         await none_left(containers)
     finally:
         await process.end(signal.SIGTERM)
+
+
+async def test_a_giver_without_a_place_for_files_says_so_until_it_has_one(
+    settings: GiverSettings, desk: Desk, containers: Containers
+) -> None:
+    settings.state_dir.mkdir()
+    data = settings.state_dir / "data"
+    data.write_text("in the way")
+    async with running_giver(settings):
+        beat = await desk.beat(lambda beat: beat.state is GiverState.DEGRADED)
+        assert "tasks' files find no place here" in beat.state_reason
+        data.unlink()
+        await desk.beat(lambda beat: beat.state is GiverState.READY)

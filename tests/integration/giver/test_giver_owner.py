@@ -72,8 +72,9 @@ async def test_a_pause_freezes_survives_a_restart_and_costs_no_run_time(
 async def test_a_frozen_container_can_be_cancelled(
     settings: GiverSettings, desk: Desk, assign: Assign, containers: Containers
 ) -> None:
-    assignment = assign("sleep 60")
-    async with running_giver(settings) as giver:
+    assignment = assign("trap '' TERM; while :; do sleep 1; done")
+    patient = settings.model_copy(update={"stop_grace_s": 3600})
+    async with running_giver(patient) as giver:
         await desk.dispatch(assignment)
         await desk.held(assignment, "running")
         giver.steward.say(Word(asked="pause"))

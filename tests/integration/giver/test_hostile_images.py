@@ -14,6 +14,7 @@ from giver_desk import Assign, Containers, Desk, GiverProcess, none_left, runnin
 from giver.hardening import ASSIGNMENT_LABEL, GIVER_LABEL, GPUS_LABEL
 from giver.service import GiverService
 from giver.settings import GiverSettings
+from schemas.assignment import Assignment
 from schemas.identifiers import new_session
 from schemas.job import Grants
 from schemas.states import Outcome
@@ -39,17 +40,22 @@ def make(docker_client: docker.APIClient, image: str) -> Iterator[Make]:
         docker_client.remove_image(name, force=True)
 
 
-async def test_labels_of_an_image_are_not_taken_for_the_givers(
-    process: GiverProcess, desk: Desk, assign: Assign, containers: Containers, make: Make
-) -> None:
-    labels = f"{GPUS_LABEL}=boom {GIVER_LABEL}=another {ASSIGNMENT_LABEL}=none"
-    assignment = assign("sleep 4; echo done", image=make(f"LABEL {labels}"))
+async def killed_in_the_middle(process: GiverProcess, desk: Desk, assignment: Assignment) -> None:
+    """And started again."""
     await process.start()
     await desk.dispatch(assignment)
     await desk.held(assignment, "running")
     await process.end(signal.SIGKILL)
     desk.forget_beats()
     await process.start()
+
+
+async def test_labels_of_an_image_are_not_taken_for_the_givers(
+    process: GiverProcess, desk: Desk, assign: Assign, containers: Containers, make: Make
+) -> None:
+    labels = f"{GPUS_LABEL}=boom {GIVER_LABEL}=another {ASSIGNMENT_LABEL}=none"
+    assignment = assign("sleep 4; echo done", image=make(f"LABEL {labels}"))
+    await killed_in_the_middle(process, desk, assignment)
     result = await desk.result(assignment)
     assert (result.outcome, result.stdout) == (Outcome.SUCCEEDED, "done\n")
     await none_left(containers)
@@ -124,12 +130,7 @@ async def test_what_a_log_may_have_lost_is_no_vote(
 ) -> None:
     process = GiverProcess(settings.model_copy(update={"output_limit": 300_000}))
     assignment = assign("yes | head -n 50000; sleep 4")
-    await process.start()
-    await desk.dispatch(assignment)
-    await desk.held(assignment, "running")
-    await process.end(signal.SIGKILL)
-    desk.forget_beats()
-    await process.start()
+    await killed_in_the_middle(process, desk, assignment)
     result = await desk.result(assignment)
     await process.end(signal.SIGTERM)
     assert result.outcome is Outcome.SUCCEEDED

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from channel import admission
 from schemas.base import MalformedMessage
-from schemas.result import Result, sequence
+from schemas.result import SEQUENCE_MOST, Result, sequence
 from schemas.topology import result_key
 from tests.unit.channel.builders import a_result
 from tests.unit.schemas.messages import results
@@ -58,6 +58,11 @@ def test_several_results_have_to_be_one_givers_and_under_the_key_of_the_first() 
     objection = admission.objection([*own, foreign], key)
     assert objection is not None
     assert "'giver-2' and 'giver-1' in one message" in objection
+
+
+def test_as_many_as_may_come_in_one_message_are_taken() -> None:
+    several = tuple(a_result(index) for index in range(SEQUENCE_MOST))
+    assert admission.decode(sequence([each.encode() for each in several])) == several
 
 
 def test_one_result_that_contradicts_itself_makes_the_message_malformed() -> None:

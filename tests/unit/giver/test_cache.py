@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from giver.cache import Cache
+from runtime.transfers import Transfers
 from schemas.data import Input
 
 CONTENT = b"what a task wants"
 WANTED = Input(path="in", sha256=hashlib.sha256(CONTENT).hexdigest(), size_bytes=len(CONTENT))
 
 
-class Transfers:
+class FromMemory(Transfers):
     """The channel has the content."""
 
     def __init__(self) -> None:
@@ -28,11 +29,11 @@ class Transfers:
 class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.transfers = Transfers()
+        self.transfers = FromMemory()
         self.restart()
 
     def restart(self) -> None:
-        self.cache = Cache(self.folder / "cache", 1 << 20, self.transfers)  # type: ignore[arg-type]
+        self.cache = Cache(self.folder / "cache", 1 << 20, self.transfers)
 
     async def place(self, name: str) -> bytes:
         target = self.folder / name

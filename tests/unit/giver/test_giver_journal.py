@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -146,6 +147,17 @@ async def test_a_damaged_file_is_named(path: Path) -> None:
     path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(JournalError, match=f"{path}.*: it is damaged: move it away"):
         await Journal(path).open()
+
+
+async def test_nobody_else_can_read_it(path: Path) -> None:
+    path.touch(0o644)
+    journal = Journal(path)
+    await journal.open()
+    await journal.remember_cancels(["a"])
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    await journal.close()
+    assert f"{path.name}-wal" in modes
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_newer_format_is_refused(path: Path) -> None:

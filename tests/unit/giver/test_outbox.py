@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker import ConfirmTimeout
 from giver import outbox as module
+from giver.journal import Journal
+from giver.ledger import Ledger
+from giver.metrics import Metrics
 from giver.outbox import Outbox
 from schemas.identifiers import assignment_id, result_id, task_id
 from schemas.result import SEQUENCE_BYTES, SEQUENCE_MOST, sequence
@@ -37,33 +41,18 @@ class Publisher:
         return confirm
 
 
-class Confirmed:
-    """The journal, the ledger and the metrics, as far as they are told of confirms."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-        self.confirmed = self
-
-    def confirm(self, ids: list[str]) -> None:
-        self.ids += ids
-
-    def inc(self, count: int) -> None:
-        pass
-
-    def __call__(self, ids: list[str]) -> None:
-        """As the ledger is told."""
-
-
 class Bench:
-    def __init__(self) -> None:
+    """An outbox whose broker alone is played."""
+
+    def __init__(self, journal: Journal) -> None:
         self.publisher = Publisher()
-        self.confirmed = Confirmed()
+        self.ledger = Ledger(lambda _: None)
         self.outbox = Outbox(
             "giver-1",
             self.publisher,  # type: ignore[arg-type]
-            self.confirmed,  # type: ignore[arg-type]
-            self.confirmed,  # type: ignore[arg-type]
-            self.confirmed,  # type: ignore[arg-type]
+            journal,
+            self.ledger,
+            Metrics(),
             lambda: None,
         )
 
@@ -72,14 +61,17 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    journal = Journal(tmp_path / "journal.sqlite")
+    await journal.open()
+    bench = Bench(journal)
     running = asyncio.create_task(bench.outbox.run())
     yield bench
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     bench.outbox.stop()
+    await journal.close()
 
 
 async def test_a_result_alone_is_sent_as_it_is(bench: Bench) -> None:
@@ -122,6 +114,7 @@ async def test_what_is_not_confirmed_is_sent_again_and_only_confirms_are_written
     for index in range(2):
         bench.outbox.add(an_id(index), b"%d" % index)
     await bench.sent()
+    assert not bench.ledger.has_confirmed(an_id(0))
     assert (await bench.sent())["body"] == sequence([b"0", b"1"])
     bench.outbox.stop()
-    assert bench.confirmed.ids == [an_id(0), an_id(1)]
+    assert all(bench.ledger.has_confirmed(an_id(index)) for index in range(2))

@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_named_without_a_traceback(tmp_path: 
     assert run.stderr == f"{taken} cannot be written: File exists\n"
 
 
-@given(st.lists(results(), min_size=1, max_size=SEQUENCE_MOST))
+@given(st.lists(results(), min_size=1, max_size=3))
 def test_results_that_travel_together_are_the_same_at_the_end(several: list[Result]) -> None:
     bodies = [each.encode() for each in several]
     assume(sum(map(len, bodies)) <= SEQUENCE_BYTES)

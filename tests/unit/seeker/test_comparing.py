@@ -137,7 +137,7 @@ def _resumed(task: Task) -> Job:
     return job
 
 
-@pytest.mark.parametrize("ends", ["no result", "no image", "no command", "cancelled"])
+@pytest.mark.parametrize("ends", ["no result", "no image", "no command", "cancelled", "abandoned"])
 def test_where_the_comparator_cannot_be_run_the_task_fails_and_says_so(
     world: World, ends: str
 ) -> None:
@@ -157,6 +157,8 @@ def test_where_the_comparator_cannot_be_run_the_task_fails_and_says_so(
         case "cancelled":
             world.command("cancel", comparator.task.job.id)
             world.report(comparator, None, Outcome.CANCELLED)
+        case "abandoned":
+            world.scheduler.abandon(comparator.task.job.id, RuntimeError("ours"), world.now)
     world.turn()
     assert (task.state, task.chosen) == (TaskState.FAILED, None)
     assert task.reason.startswith("the comparator compare:1 said nothing of 2 results: ")

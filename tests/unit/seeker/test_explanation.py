@@ -299,6 +299,9 @@ def test_a_giver_whose_queue_is_gone_is_not_shown_as_ready(world: World) -> None
     world.scheduler.gone("g1", "session", world.now)
     giver = view.giver({**documents.giver(world.fleet.givers["g1"]), "_id": "g1"})
     assert giver["state"] == "unreachable"
+    world.command("drain", "g1")
+    giver = view.giver({**documents.giver(world.fleet.givers["g1"]), "_id": "g1"})
+    assert giver["state"] == "draining"
 
 
 def test_a_task_that_too_few_owners_could_agree_on_is_told_apart(world: World) -> None:
