@@ -53,12 +53,12 @@ def container_config(
 ) -> dict[str, Any]:
     """The body of Docker's `POST /containers/create`.
 
-    Raises:
-        ImageUnusable: it wants its volumes where they cannot be.
-
     `host_cpus`: Docker refuses more than there are. `log_bytes`: what the log must be able to
     hold, as the output is read from it after a restart of the giver; JSON takes more room than
     the bytes themselves, hence two files. `network`: of those who were granted one.
+
+    Raises:
+        ImageUnusable: it wants its volumes where they cannot be.
     """
     spec = plan.spec
     resources = spec.resources

@@ -53,7 +53,7 @@ async def explain(identifier: str, as_json: bool) -> None:
     waits = any_left and explanation.waits(task) and not job.state.final
     remedy = _remedy(found, blocking, led=led) if waits else ""
     comparison = next(iter(comparing.job_ids([task])), None)
-    if comparison is not None:
+    if comparison is not None and led:
         remedy = f"none: its results are being compared, see `seeker explain {comparison}`"
     item = view.task(shown) if shown is not None else None
     if as_json:
